@@ -1,0 +1,121 @@
+"""Whole training steps of countdown, stock TRL beside this trainer, and where their time goes.
+
+    python benchmarks/step.py --json step.json
+
+The quickstart's shape: 64 problems × 8 answers per rollout, cut into 4 optimizer steps. Stock is `trl.GRPOTrainer` with
+GRPO's loss; ours is `ABCGRPOTrainer` with GRPO's bounds and the fast update. They take turns at every optimizer step.
+Phases: "rollout" (generation), "reward", and "update" (all else: old log-probs, loss, backward pass, optimizer).
+"""
+
+import argparse
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import torch
+from datasets import Dataset
+from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
+from turns import now, train_in_turns
+from update_phase import ARMS
+
+from abcgrpo.tasks.countdown import BASE_MODEL, TASK
+
+PHASES = {"_generate": "rollout", "_calculate_rewards": "reward"}
+"""Methods of the host whose time is a phase of its own."""
+
+
+def phased(host: type) -> type:
+    """`host`, which adds up the seconds of its phases in `seconds`."""
+
+    class Phased(host):
+        def __init__(self, *args, **kwargs):
+            self.seconds = dict.fromkeys(PHASES.values(), 0.0)
+            super().__init__(*args, **kwargs)
+
+    for method, phase in PHASES.items():
+        setattr(Phased, method, _timed(getattr(host, method), phase))
+    return Phased
+
+
+def build(arm: str, steps: int) -> Any:
+    """A trainer of this arm on countdown."""
+    options = dict(ARMS[arm])
+    host, config_class = phased(options.pop("host")), options.pop("config_class")
+    torch.manual_seed(0)
+    built = host(
+        model=AutoModelForCausalLM.from_pretrained(BASE_MODEL, dtype=torch.float32),
+        processing_class=AutoTokenizer.from_pretrained(BASE_MODEL),
+        reward_funcs=TASK.reward,
+        train_dataset=Dataset.from_list(TASK.training_rows(512, 0)),
+        args=config_class(
+            output_dir=tempfile.mkdtemp(),
+            report_to=[],
+            use_cpu=not torch.cuda.is_available(),
+            bf16=False,
+            save_strategy="no",
+            disable_tqdm=True,
+            per_device_train_batch_size=128,
+            gradient_accumulation_steps=1,
+            steps_per_generation=4,
+            num_generations=8,
+            max_completion_length=48,
+            max_steps=steps,
+            logging_steps=1,
+            learning_rate=3e-5,
+            scale_rewards="none",
+            loss_type="grpo",
+            gradient_checkpointing=False,
+            dataloader_pin_memory=False,
+            **options,
+        ),
+    )
+    built.remove_callback(PrinterCallback)
+    return built
+
+
+def measure(steps: int) -> dict[str, Any]:
+    """Seconds of each phase, both arms, and stock over ours."""
+    trainers = [build(arm, steps) for arm in ARMS]
+    clocks = train_in_turns(trainers)
+    seconds = {}
+    for arm, built, clock in zip(ARMS, trainers, clocks, strict=True):
+        seconds[arm] = built.seconds | {"update": clock.cpu - sum(built.seconds.values()), "all": clock.cpu}
+    ratios = {phase: seconds["stock"][phase] / seconds["fast"][phase] for phase in seconds["fast"]}
+    active = [entry["update/active_rows"] for entry in trainers[1].state.log_history if "update/active_rows" in entry]
+    return {
+        "steps": steps,
+        "cpu_seconds": seconds,
+        "ratio": ratios,
+        "wall_ratio": clocks[0].wall / clocks[1].wall,
+        "active_rows": sum(active) / len(active),
+    }
+
+
+def _timed(method: Any, phase: str) -> Any:
+    def timed(self, *args, **kwargs):
+        start = now()[0]
+        result = method(self, *args, **kwargs)
+        self.seconds[phase] += now()[0] - start
+        return result
+
+    return timed
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=24, help="optimizer steps; 4 make a rollout")
+    parser.add_argument("--json", type=Path, help="write the figures here, too")
+    options = parser.parse_args()
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    figures = measure(options.steps)
+    print(json.dumps(figures, indent=2))
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""Rewards of groups of responses → advantages: equation 3 of the paper."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+STD_OFFSET = 1e-4
+"""Added to a standard deviation before dividing by it, as TRL does."""
+
+
+def group_advantages(rewards: Tensor, group_size: int, scale: Literal["none", "group", "batch"] = "none") -> Tensor:
+    """Â = reward − mean reward of its group (eq. 3), optionally divided by a standard deviation; (N,), float32.
+
+    One deliberate departure from TRL 1.16: a group whose rewards are all equal has advantage exactly 0, whatever
+    the reward (there, a constant 0.1 leaves a rounding error that the division by 1e-4 then amplifies).
+
+    Args:
+        rewards: (N,), the responses to one prompt side by side. NaN marks a response that could not be scored: it
+            takes no part in its group's mean and standard deviation, and its advantage is 0.
+        group_size: G, the number of responses to one prompt.
+        scale: "none" is the paper's; "group" divides by the group's sample standard deviation + 1e-4, "batch" by that
+            of all rewards.
+
+    Raises:
+        ValueError: rewards that are not 1-D, an N that G does not divide, an unknown scale.
+    """
+    if rewards.dim() != 1 or group_size < 1 or len(rewards) % group_size:
+        raise ValueError(
+            f"rewards must be (N,) with N a multiple of group_size={group_size}, got {tuple(rewards.shape)}"
+        )
+    grouped = rewards.float().view(-1, group_size)
+    advantages = grouped - grouped.nanmean(1, keepdim=True)
+    if scale == "group":
+        advantages = advantages / (_sample_std(grouped) + STD_OFFSET)
+    elif scale == "batch":
+        advantages = advantages / (_sample_std(grouped.reshape(1, -1)) + STD_OFFSET)
+    elif scale != "none":
+        raise ValueError(f'scale must be "none", "group" or "batch", got {scale!r}')
+    scored = ~grouped.isnan()
+    highest = torch.where(scored, grouped, -torch.inf).amax(1, keepdim=True)
+    lowest = torch.where(scored, grouped, torch.inf).amin(1, keepdim=True)
+    return torch.where(scored & (highest > lowest), advantages, 0.0).flatten()
+
+
+def _sample_std(rewards: Tensor) -> Tensor:
+    """Standard deviation of each row's scored rewards, with Bessel's correction; 0 where fewer than two are scored."""
+    count = (~rewards.isnan()).sum(1, keepdim=True)
+    squares = (rewards - rewards.nanmean(1, keepdim=True)).square().nansum(1, keepdim=True)
+    return (squares / (count - 1).clamp(min=1)).sqrt()

@@ -1,0 +1,82 @@
+"""The four thresholds of ABC-GRPO, and the known clipping rules as settings of them."""
+
+import math
+from dataclasses import asdict, dataclass, fields
+from typing import Self
+
+INF = math.inf
+
+
+@dataclass(frozen=True)
+class Boundaries:
+    """Clipping thresholds of the importance ratio r, one for each quadrant of (r, Â) (paper, section 4.2, eq. 5).
+
+    The ratio is clipped to [1 − eps_pos_low, 1 + eps_pos_high] where Â > 0 and to
+    [1 − eps_neg_low, 1 + eps_neg_high] where Â ≤ 0. `inf` opens a bound; so does a lower threshold ≥ 1, since r > 0.
+
+    The paper numbers thresholds and quadrants differently: ε3 bounds Q4, ε4 bounds Q3.
+
+    Raises:
+        ValueError: a threshold that is negative or not a number; the message names the field.
+    """
+
+    eps_pos_high: float = 0.2
+    """ε1, quadrant Q1 (Â > 0, r > 1): no reward for raising a good token's probability beyond this."""
+    eps_pos_low: float = 0.2
+    """ε2, quadrant Q2 (Â > 0, r < 1). The one bound that GRPO, clip-higher, dual-clip and two-sided leave open."""
+    eps_neg_high: float = 0.2
+    """ε3, quadrant Q4 (Â ≤ 0, r > 1): the bound on how hard a likely token of a failed response is pushed down."""
+    eps_neg_low: float = 0.2
+    """ε4, quadrant Q3 (Â ≤ 0, r < 1): no reward for lowering a bad token's probability beyond this."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            try:
+                number = float(value)
+            except (TypeError, ValueError):
+                raise ValueError(f"{field.name} must be a number ≥ 0 or inf, got {value!r}") from None
+            if isinstance(value, bool) or math.isnan(number) or number < 0:
+                raise ValueError(f"{field.name} must be a number ≥ 0 or inf, got {value!r}")
+            object.__setattr__(self, field.name, number)
+
+    @classmethod
+    def uniform(cls, eps: float) -> Self:
+        """The same threshold on every side; the paper's experiments use 0.2."""
+        return cls(eps, eps, eps, eps)
+
+    @classmethod
+    def grpo(cls, eps: float = 0.2) -> Self:
+        """GRPO and PPO-clip (eq. 4): −min(r·Â, clip(r, 1−ε, 1+ε)·Â)."""
+        return cls.clip_higher(eps, eps)
+
+    @classmethod
+    def clip_higher(cls, low: float = 0.2, high: float = 0.28) -> Self:
+        """DAPO's clip-higher (arXiv 2503.14476): GRPO with unequal thresholds."""
+        return cls(eps_pos_high=high, eps_pos_low=INF, eps_neg_high=INF, eps_neg_low=low)
+
+    @classmethod
+    def dual_clip(cls, eps: float = 0.2, c: float = 3.0) -> Self:
+        """Dual-clip PPO (arXiv 1912.09729): where Â < 0, the loss is at most c·|Â|, so r at most c.
+
+        Raises:
+            ValueError: c ≤ 1, which would clip inside the trust region.
+        """
+        if not c > 1:
+            raise ValueError(f"c must be above 1, got {c!r}")
+        return cls(eps_pos_high=eps, eps_pos_low=INF, eps_neg_high=c - 1, eps_neg_low=eps)
+
+    @classmethod
+    def two_sided(cls, eps: float = 0.2, delta: float = 4.0) -> Self:
+        """INTELLECT-2's two-sided clipping (arXiv 2505.07291): dual-clip, its second bound called δ.
+
+        Raises:
+            ValueError: delta ≤ 1 + eps, which the rule's own paper excludes.
+        """
+        if not delta > 1 + eps:
+            raise ValueError(f"delta must be above 1 + eps = {1 + eps:g}, got {delta!r}")
+        return cls.dual_clip(eps, delta)
+
+    def to_dict(self) -> dict[str, float | str]:
+        """The thresholds by name, for JSON and YAML: an open bound is the word "inf"."""
+        return {name: "inf" if math.isinf(value) else value for name, value in asdict(self).items()}

@@ -1,0 +1,275 @@
+"""The command line. Every command imports what it needs when it runs, so that `--help` answers at once."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.panel import Panel
+from typer.core import TyperCommand
+
+from abcgrpo.errors import UserError
+
+app = typer.Typer(
+    name="abcgrpo",
+    help="Train language models with ABC-GRPO, and find out which clipping rule to trust.\n\n"
+    "Start with: abcgrpo run quickstart",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Run a command. A mistake that the user can mend is a paragraph on standard error and exit code 2."""
+    try:
+        app()
+    except UserError as error:
+        Console(stderr=True).print(
+            Panel(str(error), title="abcgrpo", border_style="red", highlight=False), markup=False
+        )
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("Interrupted. `run` and `evaluate` go on from here; `train` starts anew.", file=sys.stderr)
+        sys.exit(130)
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    epilog="Several processes: torchrun --nproc-per-node 8 -m abcgrpo train RECIPE.yaml",
+)
+def train(
+    context: typer.Context,
+    recipe: Annotated[Path, typer.Argument(help="A YAML file of one `key: value` per line.")],
+) -> None:
+    """Train one model from a recipe.
+
+    The keys are those of TRL's GRPOConfig (so TRL's documentation applies), the four thresholds eps_pos_high,
+    eps_pos_low, eps_neg_high and eps_neg_low, and model_name_or_path, task, num_problems and reward_funcs. Any of them
+    may be given again here, and wins: [bold]abcgrpo train recipe.yaml --learning_rate 1e-5 --eps_neg_high inf[/bold]
+    """
+    from abcgrpo.experiments.recipe import read_recipe
+    from abcgrpo.experiments.training import train as train_recipe
+
+    directory = train_recipe(read_recipe(recipe, field_options(context.args)))
+    if os.environ.get("RANK", "0") == "0":
+        print(f"Trained: {directory}")
+
+
+class ListOptions(TyperCommand):
+    """A command whose option `--benchmarks` takes all words up to the next option."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Write `--benchmarks a b` as `--benchmarks a --benchmarks b`."""
+        return super().parse_args(ctx, repeated_options(args, "--benchmarks"))
+
+
+@app.command(cls=ListOptions)
+def evaluate(
+    models: Annotated[
+        list[str],
+        typer.Argument(help="Directories or hub ids, before the options; countdown-base is the shipped base."),
+    ],
+    benchmarks: Annotated[
+        list[str],
+        typer.Option(help="aime24 aime25 amc23 hmmt202502 math500 countdown, or .jsonl and .parquet files."),
+    ] = ["countdown"],  # noqa: B006
+    samples: Annotated[int, typer.Option(min=1, help="Answers to each. More than the largest k is wise.")] = 64,
+    checkpoints: Annotated[str | None, typer.Option(help="all or last: of training runs, given as MODELS.")] = None,
+    output: Annotated[Path, typer.Option(help="Samples go to <model>/<benchmark> in here.")] = Path("evaluations"),
+    questions: Annotated[
+        int | None, typer.Option(min=1, help="The first so many. Default: all; 128 of countdown.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Copies of benchmarks, instead of the hub. Default: $ABCGRPO_DATA.")
+    ] = None,
+    sampler: Annotated[str, typer.Option(help="transformers or vllm.")] = "transformers",
+    server: Annotated[str | None, typer.Option(help="URL with /v1 of a server with OpenAI's interface.")] = None,
+    concurrency: Annotated[
+        int | None, typer.Option(min=1, help="Answers under way at the server. Default: 32.")
+    ] = None,
+    retries: Annotated[int | None, typer.Option(min=0, help="Of a request to the server. Default: 5.")] = None,
+    temperature: Annotated[float | None, typer.Option(min=0, help="0 takes the most likely token.")] = None,
+    top_p: Annotated[float | None, typer.Option(min=0, max=1)] = None,
+    top_k: Annotated[int | None, typer.Option(min=0, help="0 leaves every token in.")] = None,
+    max_new_tokens: Annotated[int | None, typer.Option(min=1, help="Length limit of an answer.")] = None,
+    prompt_template: Annotated[str | None, typer.Option(help="Text around {problem}.")] = None,
+    prompt_form: Annotated[str | None, typer.Option(help="chat or plain.")] = None,
+    pass_at_k: Annotated[
+        str, typer.Option(help="unbiased, or first-k as in the paper's released script.")
+    ] = "unbiased",
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Answers drawn and kept together.")] = None,
+    seed: int = 0,
+) -> None:
+    """Draw, grade and keep answers of models, and print Avg@k and Pass@k with 95% intervals.
+
+    Mathematics is sampled as in the paper (temperature 0.6, top_p 0.95, top_k 20) with at most 4096 tokens, countdown
+    at temperature 1 with 48. What is in the output directory already is not drawn again, and an evaluation that was
+    killed goes on. results.json, results.md and results.tex are written beside the samples.
+    """
+    from abcgrpo.evaluation.evaluate import Plan, default_sampling
+    from abcgrpo.evaluation.evaluate import evaluate as evaluate_model
+    from abcgrpo.evaluation.models import named_models
+    from abcgrpo.evaluation.results import Metrics, powers_of_two
+    from abcgrpo.evaluation.results import results as all_results
+    from abcgrpo.evaluation.samplers import LastSampler
+    from abcgrpo.report.evaluation import terminal, write_results
+    from abcgrpo.tasks.benchmarks import load_benchmarks
+
+    metrics = Metrics(samples, powers_of_two(samples), pass_at_k, seed)
+    options = server_options(server, sampler, concurrency, retries)
+    given = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "max_new_tokens": max_new_tokens}
+    loaded = load_benchmarks(benchmarks, data, questions)
+    named = named_models(models, checkpoints)
+    plans = {}
+    for benchmark in loaded:
+        template = benchmark.task.template.changed(prompt_template, prompt_form)
+        sampling = default_sampling(benchmark.task.name, given, seed)
+        kind = "server" if server else sampler
+        plans[benchmark.name] = Plan(sampling, samples, kind, options, batch_size, template)
+        print(f"{benchmark.name}: {len(benchmark.rows)} problems, {template.form} prompt {template.text!r}", flush=True)
+    evaluations: dict[str, dict[str, Any]] = {benchmark.name: {} for benchmark in loaded}
+    opened = LastSampler()
+    for label, model in named:
+        for benchmark in loaded:
+            directory = output / label / benchmark.name
+            evaluations[benchmark.name][label] = evaluate_model(
+                model, benchmark, plans[benchmark.name], directory, opened
+            )
+    content = write_results(all_results(evaluations, metrics), output)
+    results().print(terminal(content))
+    for note in content["notes"]:
+        print(f"- {note}")
+    print(f"Results: {output / 'results.md'}")
+
+
+@app.command()
+def grade(
+    input: Annotated[Path, typer.Option(help="A JSONL file; each line has `gold` and `response`.")],
+    output: Annotated[Path, typer.Option(help="Where the lines go, with `correct`, `answer` and `reason` added.")],
+    fallback: Annotated[bool, typer.Option(help="Without a box, take what the response states as its answer.")] = False,
+) -> None:
+    """Grade answers to mathematical problems: one line out for each line in, in order, whatever the answers.
+
+    Exit code 0 whatever the answers: hostile ones are cut off by limits on time and memory.
+    """
+    from abcgrpo.grading import grade_file
+
+    try:
+        reasons = grade_file(input, output, fallback=fallback)
+    except (FileNotFoundError, ValueError) as error:
+        raise UserError(str(error)) from error
+    print(", ".join(f"{count} {reason}" for reason, count in reasons.most_common()) or "no line")
+
+
+@app.command()
+def run(
+    experiment: Annotated[str, typer.Argument(help="A YAML file, or the name of a shipped experiment: quickstart.")],
+    output: Annotated[Path | None, typer.Option(help="Default: runs/ and the experiment's name.")] = None,
+) -> None:
+    """Run an experiment: the base, every arm with every seed, their evaluation, and a report.
+
+    What is finished is not done again, so the same command goes on after an interruption.
+    """
+    from abcgrpo.experiments.runner import ExperimentRunner
+    from abcgrpo.experiments.specification import experiment_path, read_experiment
+
+    directory = output or Path("runs") / experiment_path(experiment).stem
+    failures = ExperimentRunner(read_experiment(experiment), directory).run()
+    for name, reason in failures.items():
+        print(f"{name}: {reason}", file=sys.stderr)
+    if len(failures) == 0 or any((directory / "arms").glob("*/seed-*/evaluated.json")):
+        write_report([directory], directory / "report")
+    if failures:
+        sys.exit(1)
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Directories of experiments or of single runs.")],
+    output: Annotated[Path, typer.Option(help="Where report.html, report.md, report.json and the figures go.")] = Path(
+        "report"
+    ),
+) -> None:
+    """Make the report from the files that runs have left. Nothing is trained or sampled."""
+    write_report(runs, output)
+
+
+def write_report(runs: list[Path], output: Path) -> None:
+    """Write the report, print its table, and name its page."""
+    from abcgrpo.report import load, write
+    from abcgrpo.report.tables import terminal_table
+
+    results().print(terminal_table(write(load(runs), output)))
+    print(f"Report: {output / 'report.html'}")
+
+
+def results() -> Console:
+    """Standard output. In a file or a pipe there is no width to fit into, so tables take what they need."""
+    return Console(width=None if sys.stdout.isatty() else 200)
+
+
+def server_options(url: str | None, sampler: str, concurrency: int | None, retries: int | None) -> dict[str, str | int]:
+    """The options of a server's sampler.
+
+    Raises:
+        UserError: options of a server without one, or a server beside another sampler.
+    """
+    given = {"concurrency": concurrency, "retries": retries}
+    options = {name: value for name, value in given.items() if value is not None}
+    if url is None:
+        for name in options:
+            raise UserError(f"--{name} has no effect without --server URL.")
+        if sampler == "server":
+            raise UserError("--sampler server needs its URL: --server http://…/v1")
+        return {}
+    if sampler not in ("transformers", "server"):
+        raise UserError(f"--server samples from a server, --sampler {sampler} in this process: give one of them.")
+    return {"url": url} | options
+
+
+def repeated_options(arguments: list[str], option: str) -> list[str]:
+    """`option a b` as `option a option b`, up to the next option."""
+    spread: list[str] = []
+    inside = False
+    for argument in arguments:
+        if argument.startswith("-"):
+            inside = argument == option
+            if not inside:
+                spread.append(argument)
+        else:
+            spread += [option, argument] if inside else [argument]
+    return spread
+
+
+def read_value(text: str, where: str) -> Any:
+    """An option's value: a list or mapping as YAML has it (`[a, b]`, `{a: 1}`), anything else as it is."""
+    from abcgrpo.files import parse_yaml
+
+    return parse_yaml(text, where) if text[:1] in ("[", "{") else text
+
+
+def field_options(arguments: list[str]) -> dict[str, Any]:
+    """`--field value` and `--field=value` pairs.
+
+    Raises:
+        UserError: something else among them.
+    """
+    values: dict[str, Any] = {}
+    rest = list(arguments)
+    while rest:
+        option = rest.pop(0)
+        name, equals, value = option.removeprefix("--").partition("=")
+        if not option.startswith("--") or not name:
+            raise UserError(
+                f"{option!r} is not understood: after the recipe come pairs such as `--learning_rate 1e-5`."
+            )
+        if not equals:
+            if not rest:
+                raise UserError(f"--{name} has no value: write `--{name} VALUE`.")
+            value = rest.pop(0)
+        values[name.replace("-", "_")] = read_value(value, f"--{name}")
+    return values

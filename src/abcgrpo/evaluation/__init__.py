@@ -1,0 +1,12 @@
+"""Measuring models: samples that are kept, metrics that are derived from them, intervals that say what they cover.
+
+| module      | subject                                                                       |
+|-------------|-------------------------------------------------------------------------------|
+| `sampling`  | how answers are drawn; the plan of batches and seeds                           |
+| `samplers`  | who draws them: transformers, vLLM, a server                                  |
+| `store`     | the lines that are kept                                                       |
+| `evaluate`  | a model, a benchmark, a directory of graded samples                           |
+| `metrics`   | Avg@k, Pass@k, majority vote of each question                                 |
+| `intervals` | means over questions, and how far they can be trusted                         |
+| `results`   | all figures of evaluations, as `results.json` has them                        |
+"""

@@ -1,0 +1,142 @@
+"""A model, a benchmark, a directory of graded samples."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from abcgrpo.evaluation.samplers import BATCH_SIZES, Sampler, open_sampler
+from abcgrpo.evaluation.sampling import Sampling, plan_batches
+from abcgrpo.evaluation.store import Evaluation, SampleStore, read_evaluation
+from abcgrpo.progress import Progress, quiet_libraries
+from abcgrpo.tasks import resolve_model
+from abcgrpo.tasks.benchmarks import Benchmark
+from abcgrpo.tasks.prompts import Prompt, PromptTemplate
+
+DEFAULT_SAMPLING: dict[str, dict[str, Any]] = {
+    "mathematics": {"temperature": 0.6, "top_p": 0.95, "top_k": 20, "max_new_tokens": 4096},
+    "countdown": {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "max_new_tokens": 48},
+}
+"""Mathematics as the paper's evaluation samples; the length is that of its longest training completions."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Who answers, how many times, and how."""
+
+    sampling: Sampling
+    samples: int = 64
+    """Answers to each question."""
+    sampler: str = "transformers"
+    """transformers, vllm or server."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Of the sampler. A server's `url` is part of what samples are known by; the others change how fast they come."""
+    batch_size: int | None = None
+    """Answers that are drawn and kept together; None for the sampler's own. Part of the plan: another size draws other
+    samples."""
+    template: PromptTemplate | None = None
+    """None for the task's."""
+
+
+def evaluate(
+    model: str,
+    benchmark: Benchmark,
+    plan: Plan,
+    directory: Path,
+    opened: Callable[..., Sampler] = open_sampler,
+) -> Evaluation:
+    """Draw and grade the answers that `directory` does not hold yet, and return the evaluation.
+
+    A killed evaluation goes on where it stopped, with the samples that an undisturbed one would have drawn.
+
+    Args:
+        model: a directory or hub id; for a server, what it calls the model.
+        benchmark: the problems.
+        plan: how they are answered.
+        directory: where the samples are kept.
+        opened: what gives the sampler, called only if samples are missing; a `LastSampler` for several benchmarks.
+
+    Raises:
+        UserError: a model that cannot be loaded, or a directory with samples of other settings.
+    """
+    template = plan.template or benchmark.task.template
+    path = model if plan.sampler == "server" else resolve_model(model)
+    batch_size = plan.batch_size or BATCH_SIZES[plan.sampler]
+    settings = {
+        "model": model,
+        "model_fingerprint": model if plan.sampler == "server" else fingerprint(path),
+        "sampler": plan.sampler,
+        "benchmark": benchmark.name,
+        "questions": len(benchmark.rows),
+        "questions_sha256": benchmark.sha256,
+        "samples": plan.samples,
+        "batch_size": batch_size,
+        "prompt_template": template.to_dict(),
+        "sampling": plan.sampling.to_dict(),
+    }
+    if "url" in plan.options:
+        settings["url"] = plan.options["url"]
+    store = SampleStore(directory, settings, {"source": benchmark.source})
+    prompts = [template.render(row["problem"]) for row in benchmark.rows]
+    batches = plan_batches([row["problem"] for row in benchmark.rows], plan.samples, batch_size, plan.sampling.seed)
+    keys = [[(benchmark.rows[request.question]["id"], request.sample) for request in batch] for batch in batches]
+    with store.locked():
+        finished = store.finished_batches(keys)
+        if len(finished) < len(batches):
+            quiet_libraries()
+            sampler = opened(plan.sampler, path, plan.sampling, **plan.options)
+            with Progress(f"{Path(model).name} on {benchmark.name}", len(batches)) as progress:
+                for number, batch in enumerate(batches):
+                    if number not in finished:
+                        answers = sampler.sample([prompts[r.question] for r in batch], [r.seed for r in batch])
+                        rows = [benchmark.rows[request.question] for request in batch]
+                        verdicts = benchmark.task.grade([answer.text for answer in answers], rows)
+                        store.append(
+                            {
+                                "problem": rows[at]["id"],
+                                "sample": request.sample,
+                                "seed": request.seed,
+                                "prompt_sha256": prompt_hash(prompts[request.question]),
+                                **answers[at]._asdict(),
+                                "correct": verdicts[at].correct,
+                                "answer": verdicts[at].answer,
+                                "reason": verdicts[at].reason,
+                            }
+                            for at, request in enumerate(batch)
+                        )
+                    progress.advance_to(number + 1)
+    return read_evaluation(directory)
+
+
+def default_sampling(task: str, given: dict[str, Any], seed: int) -> Sampling:
+    """How a task is sampled unless something else is given; None in `given` means nothing is.
+
+    Raises:
+        UserError: see `Sampling`.
+    """
+    defaults = DEFAULT_SAMPLING[task]
+    if given.get("temperature") == 0:
+        defaults = defaults | {"top_p": 1.0, "top_k": 0}
+    return Sampling(**defaults | {name: value for name, value in given.items() if value is not None}, seed=seed)
+
+
+def prompt_hash(prompt: Prompt) -> str:
+    """SHA-256 of a prompt as it is asked: the text, or the conversation as JSON."""
+    return hashlib.sha256(json.dumps(prompt).encode()).hexdigest()
+
+
+def fingerprint(model: str) -> str:
+    """A hash of a model directory: names and sizes of its files, and the ends of each. A hub id is itself."""
+    directory = Path(model)
+    if not directory.is_dir():
+        return model
+    digest = hashlib.sha256()
+    for path in sorted(path for pattern in ("*.json", "*.jinja", "*.safetensors") for path in directory.glob(pattern)):
+        with path.open("rb") as file:
+            head = file.read(1 << 20)
+            size = file.seek(0, 2)
+            file.seek(max(size - (1 << 20), 0))
+            digest.update(f"{path.name}:{size}:".encode() + head + file.read())
+    return digest.hexdigest()

@@ -1,0 +1,154 @@
+"""All figures of finished evaluations: the content of `results.json`, which tables only lay out. No torch."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from abcgrpo.errors import UserError, unknown_name
+from abcgrpo.evaluation.intervals import of_differences, over_questions, over_questions_and_samples
+from abcgrpo.evaluation.metrics import PASS_AT_K, average, majority_vote, pass_at_first_k, pass_at_k
+from abcgrpo.evaluation.store import Evaluation
+
+UNBIASED, FIRST_K = PASS_AT_K
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """What is reported of an evaluation.
+
+    Raises:
+        UserError: an unknown estimator, no k, or a k that there are too few samples for.
+    """
+
+    samples: int
+    ks: Sequence[int]
+    estimator: str = UNBIASED
+    """`unbiased`, or `first-k` for the figures of the paper's released script."""
+    seed: int = 0
+    """Of the generator that intervals over samples resample with."""
+
+    def __post_init__(self) -> None:
+        if self.estimator not in PASS_AT_K:
+            raise unknown_name("estimator", self.estimator, PASS_AT_K, "pass-at-k")
+        for k in self.ks:
+            if not 1 <= k <= self.samples:
+                raise UserError(f"Pass@{k} needs at least {max(k, 1)} samples to each question, not {self.samples}.")
+
+    @property
+    def names(self) -> list[str]:
+        """The columns of the paper's table, in order."""
+        return [f"avg@{self.samples}", *(f"pass@{k}" for k in self.ks)]
+
+    def shares(self, name: str) -> Callable[[Evaluation], np.ndarray]:
+        """Each question's value of a column."""
+        k = int(name.rpartition("@")[2])
+        if name.startswith("avg"):
+            return lambda evaluation: average(evaluation.correct, evaluation.samples)
+        if self.estimator == FIRST_K:
+            return lambda evaluation: pass_at_first_k(evaluation.right, k)
+        return lambda evaluation: pass_at_k(evaluation.correct, evaluation.samples, k)
+
+
+def powers_of_two(samples: int) -> list[int]:
+    """2, 4, 8, … up to the number of samples."""
+    return [2**power for power in range(1, samples.bit_length())]
+
+
+def results(evaluations: dict[str, dict[str, Evaluation]], metrics: Metrics) -> dict[str, Any]:
+    """Everything that is reported.
+
+    - `benchmarks.<benchmark>.models.<model>`: see `figures`.
+    - `benchmarks.<benchmark>.differences`: each model minus the first, question by question.
+    - `average.<model>`: the mean of each column over the benchmarks, where there are several.
+
+    Args:
+        evaluations: by benchmark, then by model.
+        metrics: what is reported.
+    """
+    benchmarks = {
+        name: {
+            "models": {model: figures(each, metrics) for model, each in by_model.items()},
+            "differences": _differences(by_model, metrics),
+        }
+        for name, by_model in evaluations.items()
+    }
+    models = next(iter(evaluations.values()))
+    average_of = {
+        model: {
+            name: float(np.mean([each["models"][model][name]["value"] for each in benchmarks.values()]))
+            for name in metrics.names
+        }
+        for model in models
+    }
+    return {
+        "samples": metrics.samples,
+        "columns": metrics.names,
+        "pass_at_k": metrics.estimator,
+        "interval_seed": metrics.seed,
+        "benchmarks": benchmarks,
+        "average": average_of if len(benchmarks) > 1 else None,
+        "notes": _notes(evaluations, metrics),
+    }
+
+
+def figures(evaluation: Evaluation, metrics: Metrics) -> dict[str, Any]:
+    """Every figure of one evaluation.
+
+    Columns and `majority` have value, low and high over questions; Pass@k with k < n also `questions_and_samples`
+    (low and high) and `sampling_error` (the standard error that other samples of the same questions would have).
+    """
+    found: dict[str, Any] = {}
+    for name in metrics.names:
+        found[name] = over_questions(metrics.shares(name)(evaluation))._asdict()
+    if metrics.estimator == UNBIASED:
+        for k in metrics.ks:
+            if k < evaluation.samples:
+                generator = np.random.default_rng([metrics.seed, k])
+                noise = over_questions_and_samples(evaluation.correct, evaluation.samples, k, generator)
+                both = {"low": noise.interval.low, "high": noise.interval.high}
+                found[f"pass@{k}"] |= {"questions_and_samples": both, "sampling_error": noise.standard_error}
+    stopped = evaluation.reasons["timeout"] + evaluation.reasons["killed"]
+    return found | {
+        "majority": over_questions(majority_vote(evaluation.answers, evaluation.right))._asdict(),
+        "questions": len(evaluation.questions),
+        "truncated": evaluation.truncated,
+        "mean_tokens": evaluation.mean_tokens,
+        "grader_timeouts": stopped,
+        "reasons": dict(sorted(evaluation.reasons.items())),
+        "unparsable_golds": evaluation.unparsable_golds,
+        "settings": evaluation.settings,
+    }
+
+
+def _differences(by_model: dict[str, Evaluation], metrics: Metrics) -> list[dict[str, Any]]:
+    (first, reference), *others = by_model.items()
+    return [
+        {"model": model, "minus": first}
+        | {
+            name: of_differences(metrics.shares(name)(each) - metrics.shares(name)(reference))._asdict()
+            for name in metrics.names
+        }
+        for model, each in others
+        if each.questions == reference.questions
+    ]
+
+
+def _notes(evaluations: dict[str, dict[str, Evaluation]], metrics: Metrics) -> list[str]:
+    every = [each for by_model in evaluations.values() for each in by_model.values()]
+    notes = ["Intervals are 95% and over questions: what other questions of the same kind would have changed."]
+    if metrics.estimator == FIRST_K:
+        notes.append("Pass@k is whether any of the first k samples is right: one draw, not the mean over all draws.")
+    elif metrics.samples in metrics.ks:
+        notes.append(
+            f"Pass@{metrics.samples} uses all samples at once: it is no more than whether any of them was right, and "
+            f"has no interval over samples."
+        )
+    if stopped := sum(each.reasons["timeout"] + each.reasons["killed"] for each in every):
+        notes.append(f"The grader stopped {stopped} comparisons at a limit; they count as wrong.")
+    if unparsable := sorted({problem for each in every for problem in each.unparsable_golds}):
+        notes.append(f"Left out, since their gold answers cannot be parsed: {', '.join(unparsable)}.")
+    for template in sorted({str(each.settings.get("prompt_template", {}).get("text")) for each in every}):
+        notes.append(f"Prompt: {template!r}.")
+    return notes

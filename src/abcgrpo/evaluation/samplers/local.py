@@ -1,0 +1,61 @@
+"""Answers by `transformers`' own `generate`, on a GPU where there is one."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+
+from abcgrpo.errors import UserError
+from abcgrpo.evaluation.samplers import prompt_tokens
+from abcgrpo.evaluation.sampling import Sample, Sampling
+from abcgrpo.tasks.prompts import Prompt
+
+
+class TransformersSampler:
+    """Draws a batch at once, so the first seed of a batch is the batch's."""
+
+    def __init__(self, model: str, sampling: Sampling) -> None:
+        """Load a model from a directory or the hub.
+
+        Raises:
+            UserError: it cannot be loaded.
+        """
+        try:
+            self.tokenizer = AutoTokenizer.from_pretrained(model, padding_side="left")
+            network = AutoModelForCausalLM.from_pretrained(model)
+        except (OSError, ValueError) as error:
+            raise UserError(f"The model {model!r} cannot be loaded: {str(error).splitlines()[0]}") from error
+        self.name = model
+        self.model: Any = network.eval()
+        self.model.to("cuda" if torch.cuda.is_available() else "cpu")
+        self.ends = _end_tokens(self.model.generation_config.eos_token_id) | _end_tokens(self.tokenizer.eos_token_id)
+        if self.tokenizer.pad_token_id is None:
+            self.tokenizer.pad_token = self.tokenizer.eos_token
+        greedy = sampling.temperature == 0
+        drawn = {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": sampling.top_k}
+        self.generation = GenerationConfig(
+            do_sample=not greedy,
+            max_new_tokens=sampling.max_new_tokens,
+            pad_token_id=self.tokenizer.pad_token_id,
+            eos_token_id=sorted(self.ends),
+            **({} if greedy else drawn),
+        )
+
+    @torch.inference_mode()
+    def sample(self, prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[Sample]:
+        """An answer to each prompt; the same batch with the same first seed gives the same answers."""
+        torch.manual_seed(seeds[0])
+        encoded = {"input_ids": [prompt_tokens(self.tokenizer, prompt, self.name) for prompt in prompts]}
+        inputs = self.tokenizer.pad(encoded, return_tensors="pt").to(self.model.device)
+        output = self.model.generate(**inputs, generation_config=self.generation)
+        return [self._sample(tokens) for tokens in output[:, inputs["input_ids"].shape[1] :].tolist()]
+
+    def _sample(self, tokens: list[int]) -> Sample:
+        length = next((at + 1 for at, token in enumerate(tokens) if token in self.ends), None)
+        text = self.tokenizer.decode(tokens[:length], skip_special_tokens=True)
+        return Sample(text, length or len(tokens), "length" if length is None else "stop")
+
+
+def _end_tokens(ids: int | list[int] | None) -> set[int]:
+    return {ids} if isinstance(ids, int) else set(ids or ())

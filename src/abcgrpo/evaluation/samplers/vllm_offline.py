@@ -1,0 +1,49 @@
+"""Answers by vLLM in this process. It needs a GPU, and is no part of any extra: install vLLM as its own page says."""
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+from abcgrpo.errors import UserError
+from abcgrpo.evaluation.samplers import prompt_tokens
+from abcgrpo.evaluation.sampling import Sample, Sampling
+from abcgrpo.tasks.prompts import Prompt
+
+
+class VLLMSampler:
+    """Draws every answer with its own seed. How vLLM schedules them may change its sums, and with them an answer."""
+
+    def __init__(self, model: str, sampling: Sampling) -> None:
+        """Load a model from a directory or the hub.
+
+        Raises:
+            UserError: vLLM is not installed.
+        """
+        try:
+            self._vllm: Any = import_module("vllm")
+        except ImportError as error:
+            raise UserError(
+                f"vLLM cannot be imported ({error}). Install it (pip install vllm; it needs a GPU), start a server "
+                f"of it elsewhere and name that with --server URL, or use --sampler transformers."
+            ) from error
+        self.name = model
+        self.sampling = sampling
+        self._engine = self._vllm.LLM(model=model, seed=sampling.seed)
+        self._tokenizer = self._engine.get_tokenizer()
+
+    def sample(self, prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[Sample]:
+        """An answer to each prompt."""
+        tokens = [{"prompt_token_ids": prompt_tokens(self._tokenizer, prompt, self.name)} for prompt in prompts]
+        settings = [
+            self._vllm.SamplingParams(
+                n=1,
+                temperature=self.sampling.temperature,
+                top_p=self.sampling.top_p,
+                top_k=self.sampling.top_k or -1,
+                max_tokens=self.sampling.max_new_tokens,
+                seed=seed,
+            )
+            for seed in seeds
+        ]
+        answered = [each.outputs[0] for each in self._engine.generate(tokens, settings, use_tqdm=False)]
+        return [Sample(each.text, len(each.token_ids), each.finish_reason) for each in answered]

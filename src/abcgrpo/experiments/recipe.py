@@ -1,0 +1,112 @@
+"""A recipe: everything that one training run depends on, in one flat file.
+
+Its keys are the fields of `ABCGRPOConfig`, which are TRL's, and those of `Recipe`. Unknown keys and values of the
+wrong type are errors; nothing is ignored.
+"""
+
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from abcgrpo.errors import UserError, unknown_name
+from abcgrpo.files import read_yaml
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a training run starts from, and how it is trained."""
+
+    model_name_or_path: str
+    """A directory, a hub id, or `countdown-base`, the base that travels with this package."""
+    task: str = "countdown"
+    """What it is trained on."""
+    num_problems: int | None = None
+    """Different problems in the training set. Without it 4,096 of countdown, all of a data set."""
+    dataset_name: str | None = None
+    """A data set of the hub, or a .jsonl or .parquet file, for a task that trains on one (mathematics)."""
+    dataset_config: str | None = None
+    """The configuration of a data set of the hub that has several."""
+    skip_unusable_rows: bool = False
+    """Leave out rows of the data set that cannot be used, with a warning, instead of refusing it."""
+    prompt_template: str | None = None
+    """Another text around `{problem}` than the task's."""
+    prompt_form: str | None = None
+    """`chat` (one user message) or `plain` (text, for models without a chat template); the task's by default."""
+    reward_funcs: list[str] | None = None
+    """Rewards instead of the task's, as `module.function`, in TRL's signature; the working directory is importable."""
+    training: dict[str, Any] = field(default_factory=dict)
+    """The fields of `ABCGRPOConfig` that are set, by name."""
+
+    def to_flat(self) -> dict[str, Any]:
+        """The recipe as its file has it."""
+        own = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "training"}
+        return {name: value for name, value in own.items() if value is not None and value is not False} | self.training
+
+    def with_fields(self, changes: dict[str, Any], where: str) -> "Recipe":
+        """This recipe with some fields changed; see `recipe_from_flat` for what it raises."""
+        return recipe_from_flat(self.to_flat() | changes, where)
+
+
+def read_recipe(path: Path, overrides: dict[str, Any] | None = None) -> Recipe:
+    """The recipe in a YAML file, with fields replaced by `overrides`.
+
+    Raises:
+        UserError: see `recipe_from_flat`; also a file that cannot be read.
+    """
+    recipe = recipe_from_flat(read_yaml(path), str(path))
+    if overrides:
+        recipe = recipe.with_fields(overrides, "command line")
+    if "output_dir" not in recipe.training:
+        recipe = replace(recipe, training={"output_dir": f"runs/{path.stem}"} | recipe.training)
+    return recipe
+
+
+def recipe_from_flat(flat: dict[str, Any], where: str) -> Recipe:
+    """A recipe from the mapping that its file holds.
+
+    Raises:
+        UserError: an unknown key (with the nearest known one), a value of the wrong type, a model that is not named.
+    """
+    own_types = {name: kind for name, kind in get_type_hints(Recipe).items() if name != "training"}
+    own = {name: typed(value, own_types[name], name, where) for name, value in flat.items() if name in own_types}
+    if "model_name_or_path" not in own:
+        raise UserError(f"{where}: model_name_or_path is missing: a directory, a hub id, or countdown-base.")
+    if own.get("num_problems") is not None and own["num_problems"] < 1:
+        raise UserError(f"{where}: num_problems={own['num_problems']} leaves the training set empty.")
+    training = training_fields({name: value for name, value in flat.items() if name not in own_types}, where)
+    return Recipe(**own, training=training)
+
+
+def training_fields(values: dict[str, Any], where: str) -> dict[str, Any]:
+    """The values, each of its field's type, that `ABCGRPOConfig` would be given.
+
+    Raises:
+        UserError: an unknown field (with the nearest known one), or a value of the wrong type.
+    """
+    types = _training_types()
+    for name in values:
+        if name not in types:
+            raise unknown_name("key", name, [*types, *get_type_hints(Recipe)], where)
+    return {name: typed(value, types[name], name, where) for name, value in values.items()}
+
+
+def typed(value: Any, kind: Any, name: str, where: str) -> Any:
+    """`value` as a `kind`: text from a command line becomes the number or truth value that is wanted.
+
+    Raises:
+        UserError: it cannot be.
+    """
+    try:
+        return TypeAdapter(kind, config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value)
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"]
+        raise UserError(f"{where}: {name}={value!r} is not usable: {reason[0].lower()}{reason[1:]}.") from None
+
+
+def _training_types() -> dict[str, Any]:
+    from abcgrpo.trl.config import ABCGRPOConfig  # loads trl: not before a recipe has fields to check
+
+    hints = get_type_hints(ABCGRPOConfig)
+    return {item.name: hints[item.name] for item in fields(ABCGRPOConfig) if item.init}

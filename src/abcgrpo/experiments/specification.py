@@ -1,0 +1,174 @@
+"""An experiment: arms × seeds from one base, all trained and measured alike.
+
+```yaml
+model_name_or_path: countdown-base      # the base of every arm
+task: countdown
+num_problems: 4096
+seeds: [0]
+arms:                                   # the first arm is the one that others are compared with
+  GRPO: {boundaries: {rule: grpo, eps: 0.2}}
+  ABC-GRPO: {boundaries: {rule: uniform, eps: 0.2}}
+training:                               # fields of ABCGRPOConfig, for every arm; an arm's own `training` adds to them
+  learning_rate: 3e-5
+evaluation:                             # of the base and of every checkpoint (TRL's save_steps) of every run
+  questions: 128
+  samples: 128
+```
+"""
+
+import inspect
+from dataclasses import fields
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from abcgrpo.boundaries import Boundaries
+from abcgrpo.errors import UserError, unknown_name
+from abcgrpo.experiments.recipe import Recipe, recipe_from_flat
+from abcgrpo.files import read_yaml
+
+RULES = {
+    "uniform": Boundaries.uniform,
+    "grpo": Boundaries.grpo,
+    "clip_higher": Boundaries.clip_higher,
+    "dual_clip": Boundaries.dual_clip,
+    "two_sided": Boundaries.two_sided,
+}
+"""The named settings of `Boundaries`; in a file `{rule: clip_higher, low: 0.2, high: 0.28}`."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Arm(_Strict):
+    """One of the things that are compared."""
+
+    boundaries: dict[str, Any] = Field(default_factory=dict)
+    training: dict[str, Any] = Field(default_factory=dict)
+
+
+class EvaluationPlan(_Strict):
+    """How the base and every checkpoint are measured."""
+
+    benchmark: str | None = None
+    """A benchmark by name or a file by path; None for countdown's own."""
+    questions: int | None = Field(default=None, ge=1)
+    samples: int = Field(default=128, ge=1)
+    batch_size: int = Field(default=512, ge=1)
+    pass_at_k: list[int] = Field(default=[2, 4, 8, 16, 32, 64], min_length=1)
+    temperature: float = Field(default=1.0, ge=0)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    top_k: int = Field(default=0, ge=0)
+    max_new_tokens: int = Field(default=40, ge=1)
+    seed: int = 0
+
+
+class Experiment(_Strict):
+    """Arms × seeds from one base."""
+
+    model_name_or_path: str
+    task: str = "countdown"
+    num_problems: int | None = Field(default=None, ge=1)
+    dataset_name: str | None = None
+    dataset_config: str | None = None
+    skip_unusable_rows: bool = False
+    prompt_template: str | None = None
+    prompt_form: str | None = None
+    reward_funcs: list[str] | None = None
+    seeds: list[int] = Field(default=[0], min_length=1)
+    arms: dict[str, Arm] = Field(min_length=1)
+    training: dict[str, Any] = Field(default_factory=dict)
+    evaluation: EvaluationPlan = EvaluationPlan()
+
+    def recipe(self, arm: str, seed: int, output_dir: str) -> Recipe:
+        """What the run of an arm with a seed is trained with.
+
+        Raises:
+            UserError: fields that `ABCGRPOConfig` does not have, or thresholds that are none.
+        """
+        own = {item.name: getattr(self, item.name) for item in fields(Recipe) if item.name != "training"}
+        thresholds = boundaries(self.arms[arm].boundaries, f"arm {arm}").to_dict()
+        training = self.training | self.arms[arm].training | {"seed": seed, "output_dir": output_dir}
+        return recipe_from_flat(own | thresholds | training, f"arm {arm}")
+
+
+def read_experiment(name_or_path: str) -> Experiment:
+    """An experiment from a YAML file, or by the name of one that this package ships.
+
+    Raises:
+        UserError: no such experiment, an unknown key (with the nearest known one), or a value that does not fit.
+    """
+    path = experiment_path(name_or_path)
+    content = read_yaml(path)
+    try:
+        experiment = Experiment.model_validate(content)
+    except ValidationError as error:
+        raise _explained(error, str(path)) from None
+    repeated = {seed for seed in experiment.seeds if experiment.seeds.count(seed) > 1}
+    if repeated:
+        raise UserError(f"{path}: seeds {sorted(repeated)} are listed twice.")
+    plan = experiment.evaluation
+    if max(plan.pass_at_k) > plan.samples:
+        raise UserError(
+            f"{path}: evaluation: Pass@{max(plan.pass_at_k)} needs at least as many samples, not {plan.samples}."
+        )
+    if plan.benchmark is None and experiment.task != "countdown":
+        raise UserError(f"{path}: evaluation: benchmark is missing: task {experiment.task} has none of its own.")
+    for arm in experiment.arms:
+        if not arm or any(character in arm for character in "/\\") or arm.startswith("."):
+            raise UserError(f"{path}: {arm!r} cannot be the name of an arm: it names a directory.")
+        experiment.recipe(arm, seed=experiment.seeds[0], output_dir=".")
+    return experiment
+
+
+def experiment_path(name_or_path: str) -> Path:
+    """The file of an experiment: a path, or the name of a shipped one such as `quickstart`.
+
+    Raises:
+        UserError: there is none.
+    """
+    path = Path(name_or_path)
+    if path.suffix in (".yaml", ".yml"):
+        return path
+    shipped = {entry.stem: entry for entry in Path(str(files("abcgrpo") / "recipes")).glob("*.yaml")}
+    if name_or_path not in shipped:
+        raise unknown_name("experiment", name_or_path, shipped, "run")
+    return shipped[name_or_path]
+
+
+def boundaries(written: dict[str, Any], where: str) -> Boundaries:
+    """Thresholds from a file: the four by name, or a rule's name with its parameters.
+
+    Raises:
+        UserError: an unknown name, or a value that is no threshold.
+    """
+    rule = written.get("rule")
+    if rule is not None and rule not in RULES:
+        raise unknown_name("rule", str(rule), RULES, f"{where}: boundaries")
+    make = Boundaries if rule is None else RULES[rule]
+    parameters = {name: value for name, value in written.items() if name != "rule"}
+    known = inspect.signature(make).parameters
+    for name in parameters:
+        if name not in known:
+            raise unknown_name("threshold" if rule is None else f"parameter of rule {rule}", name, known, where)
+    try:
+        return make(**parameters)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{where}: boundaries: {error}.") from None
+
+
+def _explained(error: ValidationError, where: str) -> UserError:
+    """The first thing that is wrong with a file, with the nearest known name where a name is."""
+    first = error.errors()[0]
+    place = first["loc"]
+    if first["type"] == "extra_forbidden":
+        owner: type[BaseModel] = Experiment
+        if place[0] == "evaluation":
+            owner = EvaluationPlan
+        elif place[0] == "arms":
+            owner = Arm
+        return unknown_name("key", str(place[-1]), owner.model_fields, ": ".join([where, *map(str, place[:-1])]))
+    return UserError(f"{where}: {': '.join(map(str, place))}: {first['msg'][0].lower()}{first['msg'][1:]}.")

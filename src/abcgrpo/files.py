@@ -1,0 +1,112 @@
+"""Reading and writing the files that a run leaves: whole or not at all, and valid JSON only."""
+
+import json
+import math
+import os
+from collections.abc import Iterator
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from abcgrpo.errors import UserError
+
+
+def plain(value: Any) -> Any:
+    """`value` as JSON has it: NaN is null, an infinite number is the word "inf" or "-inf"."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    if isinstance(value, Path):
+        return str(value)
+    return value
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file so that a reader, or a crash, meets the old content or the new one and nothing between."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `plain(value)` as indented JSON, atomically."""
+    write_text(path, json.dumps(plain(value), indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file's content.
+
+    Raises:
+        UserError: the file is missing or not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist.") from None
+    except ValueError as error:
+        raise UserError(f"{path} is not valid JSON: {error}.") from error
+
+
+def read_json_lines(path: Path) -> Iterator[dict]:
+    """The objects of a JSONL file. A last line that a crash cut short is left out."""
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.endswith("\n"):
+                return
+            try:
+                yield json.loads(line)
+            except ValueError as error:
+                raise UserError(f"{path}, line {number}, is not valid JSON: {error}.") from error
+
+
+def json_line(value: Any) -> str:
+    """One line of a JSONL file."""
+    return json.dumps(plain(value), allow_nan=False, ensure_ascii=True) + "\n"
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """YAML 1.2: 1e-6 is a number, `no` is a word, a repeated key is an error.
+
+    Raises:
+        UserError: the text is something else.
+    """
+    try:
+        return YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
+        raise UserError(f"{where} cannot be read as YAML: {error}") from error
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file.
+
+    Raises:
+        UserError: the file is missing, is not YAML, or holds something else.
+    """
+    try:
+        content = parse_yaml(path.read_text(encoding="utf-8"), str(path))
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist.") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not text: {error}.") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} should hold `key: value` lines, but its content is {type(content).__name__}.")
+    return content
+
+
+def write_yaml(path: Path, value: dict[str, Any]) -> None:
+    """Write a mapping as YAML, atomically, in the order of its keys."""
+    yaml = YAML()
+    yaml.default_flow_style = False
+    text = StringIO()
+    yaml.dump(plain(value), text)
+    write_text(path, text.getvalue())

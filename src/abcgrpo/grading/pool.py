@@ -1,0 +1,272 @@
+"""Worker processes that never hang their owner.
+
+The owner uses no signals, no threads, no `multiprocessing`: workers are plain subprocesses (a fresh interpreter, so a
+CUDA context, an event loop or a daemonic parent does not matter), and the calling thread itself waits for them. Limits
+are enforced by the kernel inside the worker (see `worker`); the owner's deadline is a last resort for a worker that
+is stopped or stuck.
+"""
+
+import atexit
+import contextlib
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from abcgrpo.grading.worker import WALL_CLOCK_FACTOR, receive, send
+
+Outcome = Literal["equal", "different", "parsed", "unparsable", "timeout", "killed"]
+
+_START_SECONDS = 180.0
+_GRACE_SECONDS = 5.0
+_PROGRAM = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from abcgrpo.grading.worker import main; main(int(sys.argv[2]))"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One comparison, or with `answer` None the question whether the gold parses."""
+
+    gold: str
+    answer: str | None
+    tolerance: float | None = None
+
+
+class WorkerPool:
+    """Workers, started when first needed and shared by all threads of this process.
+
+    Args:
+        workers: at most so many; by default one for each CPU that this process may use, 8 at most.
+        cpu_seconds: CPU time for one comparison, counted from the worker's start of it. The wall clock's backstop is
+            three times that.
+        memory_bytes: what one comparison may allocate beyond what a worker has loaded.
+
+    Raises:
+        ValueError: a limit that is not positive.
+    """
+
+    def __init__(self, workers: int | None = None, cpu_seconds: float = 2.0, memory_bytes: int = 512 << 20) -> None:
+        self.workers = min(8, available_cpus()) if workers is None else workers
+        self.cpu_seconds, self.memory_bytes = cpu_seconds, memory_bytes
+        for name, value in (
+            ("workers", self.workers),
+            ("cpu_seconds", cpu_seconds),
+            ("memory_bytes", memory_bytes),
+        ):
+            if not value > 0:
+                raise ValueError(f"{name} must be positive, got {value!r}")
+        self._changed = threading.Condition()
+        self._idle: list[_Worker] = []
+        self._owned = 0  # idle workers and those that callers hold
+        self._waiting = 0
+        self._owner = os.getpid()
+        atexit.register(self.close)
+
+    def run(self, jobs: Sequence[Job], progress: Callable[[int], None] | None = None) -> list[Outcome]:
+        """The outcomes, in the order of the jobs; blocks the calling thread, and no other.
+
+        `progress` is called with the number of jobs done, after each.
+
+        Raises:
+            RuntimeError: a worker cannot start, for instance where math-verify is not installed.
+        """
+        if os.getpid() != self._owner:
+            self._forget()
+        outcomes: list[Outcome] = ["killed"] * len(jobs)
+        if not jobs:
+            return outcomes
+        waiting = deque(range(len(jobs)))
+        held = self._borrow(len(jobs))
+        done = 0
+        try:
+            while done < len(jobs):
+                for worker in held:
+                    while waiting and worker.ready and worker.position is None:
+                        if worker.start(waiting[0], jobs[waiting[0]], self.cpu_seconds):
+                            waiting.popleft()
+                for worker, outcome in self._wait(held):
+                    position = worker.position
+                    worker.position = None
+                    if position is not None:
+                        outcomes[position] = outcome
+                        done += 1
+                        if progress:
+                            progress(done)
+                    if (self._waiting and len(held) > 1) or len(held) > len(jobs) - done:
+                        held.remove(worker)
+                        self._give_back([worker])
+        finally:
+            self._give_back(held)
+        return outcomes
+
+    def close(self) -> None:
+        """Kill the idle workers. The pool can be used again afterwards, and starts new ones."""
+        if os.getpid() != self._owner:
+            return
+        with self._changed:
+            idle, self._idle = self._idle, []
+            self._owned -= len(idle)
+        for worker in idle:
+            worker.kill()
+
+    def _borrow(self, wanted: int) -> "list[_Worker]":
+        """Between one and `wanted` workers; waits while other threads hold all of them."""
+        with self._changed:
+            self._waiting += 1
+            while not self._idle and self._owned >= self.workers:
+                self._changed.wait()
+            self._waiting -= 1
+            held = [self._idle.pop() for _ in range(min(wanted, len(self._idle)))]
+            new = min(wanted - len(held), self.workers - self._owned)
+            self._owned += new
+        try:
+            held += [_Worker(self.memory_bytes) for _ in range(new)]
+        except BaseException:
+            with self._changed:
+                self._owned -= new
+            self._give_back(held)
+            raise
+        return held
+
+    def _give_back(self, workers: "list[_Worker]") -> None:
+        spent = [worker for worker in workers if worker.position is not None or worker.failed]
+        for worker in spent:
+            worker.kill()
+        with self._changed:
+            self._idle += [worker for worker in workers if worker not in spent]
+            self._owned -= len(spent)
+            self._changed.notify_all()
+
+    def _wait(self, held: "list[_Worker]") -> "list[tuple[_Worker, Outcome]]":
+        """The workers that finished, after waiting for at least one event; the dead are replaced in place."""
+        with selectors.DefaultSelector() as selector:
+            for worker in held:
+                selector.register(worker.replies, selectors.EVENT_READ, worker)
+            deadlines = [worker.deadline for worker in held if worker.deadline is not None]
+            patience = max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
+            events = [key.data for key, _ in selector.select(patience)]
+        finished: list[tuple[_Worker, Outcome]] = []
+        for worker in events:
+            message = worker.receive()
+            if message is None:
+                finished.append((worker, "killed"))
+                worker.restart()
+            elif "failed" in message:
+                worker.failed = True
+                raise RuntimeError(f"a grading worker cannot start: {message['failed']}")
+            elif "ready" in message:
+                worker.ready, worker.deadline = True, None
+            elif message["job"] == worker.job:
+                worker.deadline = None
+                finished.append((worker, message["outcome"]))
+        for worker in held:
+            if worker.deadline is not None and time.monotonic() > worker.deadline:
+                if not worker.ready:
+                    worker.failed = True
+                    raise RuntimeError(f"a grading worker did not start within {_START_SECONDS:.0f} s")
+                finished.append((worker, "timeout"))
+                worker.restart()
+        return finished
+
+    def _forget(self) -> None:
+        """In a forked child: the parent's workers are not ours to use or to kill."""
+        self._changed = threading.Condition()
+        self._idle, self._owned, self._waiting, self._owner = [], 0, 0, os.getpid()
+
+
+class _Worker:
+    """One subprocess and what it is at. Used by one thread at a time."""
+
+    def __init__(self, memory_bytes: int) -> None:
+        self.memory_bytes = memory_bytes
+        self.position: int | None = None  # of its job, in the caller's list
+        self.job = 0  # counts up, so that a late reply is told from the one that is waited for
+        self.failed = False
+        self._failures = 0
+        self._launch()
+
+    def _launch(self) -> None:
+        environment = {**os.environ, "PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1"}
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _PROGRAM, json.dumps(sys.path), str(self.memory_bytes)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            bufsize=0,
+            env=environment,
+            start_new_session=True,  # Ctrl-C is the owner's affair, and the whole group can be killed
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._requests, self.replies = self._process.stdin.fileno(), self._process.stdout.fileno()
+        self.ready = False
+        self.deadline: float | None = time.monotonic() + _START_SECONDS
+
+    def start(self, position: int, job: Job, cpu_seconds: float) -> bool:
+        """Hand over a job; False where the worker had died in the meantime and is being replaced."""
+        self.job += 1
+        message = {"job": self.job, "gold": job.gold, "answer": job.answer, "tolerance": job.tolerance}
+        try:
+            send(self._requests, {**message, "cpu_seconds": cpu_seconds})
+        except BrokenPipeError:
+            self.restart()
+            return False
+        self.position = position
+        self.deadline = time.monotonic() + WALL_CLOCK_FACTOR * cpu_seconds + _GRACE_SECONDS
+        return True
+
+    def receive(self) -> dict[str, Any] | None:
+        message = receive(self.replies)
+        if message is not None:
+            self._failures = 0
+        return message
+
+    def restart(self) -> None:
+        """Replace the process.
+
+        Raises:
+            RuntimeError: it has died three times without a word.
+        """
+        self.kill()
+        self._failures += 1
+        if self._failures > 3:
+            self.failed = True
+            raise RuntimeError("grading workers die as soon as they start")
+        self._launch()
+
+    def kill(self) -> None:
+        """SIGKILL to the worker and its child."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()
+
+
+def available_cpus() -> int:
+    """CPUs that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+_shared: WorkerPool | None = None
+_shared_lock = threading.Lock()
+
+
+def shared_pool() -> WorkerPool:
+    """The pool that this process uses where none is named."""
+    global _shared
+    with _shared_lock:
+        if _shared is None:
+            _shared = WorkerPool()
+        return _shared

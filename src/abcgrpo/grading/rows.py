@@ -1,0 +1,90 @@
+"""What a row of data must be before anything is trained or evaluated on it: checked here, wherever data is loaded."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from abcgrpo.grading.grader import gold_text, parse_golds
+from abcgrpo.grading.pool import WorkerPool
+
+_MOST_SHOWN = 10
+
+
+@dataclass
+class RowChecker:
+    """Checks rows one after another; remembers the prompts that it has seen.
+
+    The golds' meaning is not asked of a worker here: `check_rows` does that for all rows at once.
+    """
+
+    prompt_column: str = "problem"
+    answer_column: str = "answer"
+    longest_prompt: int = 20_000
+    """In characters."""
+    _seen: dict[str, int] = field(default_factory=dict, repr=False)
+
+    def problems(self, index: int, row: Mapping[str, Any]) -> list[str]:
+        """What is wrong with a row; empty where nothing is.
+
+        The prompt must be a string (or a conversation whose messages have string contents) that is neither blank, too
+        long, nor a row's before it; the answer a string or a finite number that `gold_text` accepts.
+        """
+        found = []
+        prompt = _prompt_text(row.get(self.prompt_column))
+        if prompt is None:
+            kind = type(row.get(self.prompt_column)).__name__
+            found.append(f"{self.prompt_column!r} must be a string or a conversation, got {kind}")
+        elif not prompt.strip():
+            found.append(f"{self.prompt_column!r} is empty")
+        else:
+            if len(prompt) > self.longest_prompt:
+                found.append(f"{self.prompt_column!r} has {len(prompt)} characters, more than {self.longest_prompt}")
+            first = self._seen.setdefault(" ".join(prompt.split()), index)
+            if first != index:
+                found.append(f"{self.prompt_column!r} is that of row {first} again")
+        answer = row.get(self.answer_column)
+        if gold_text(answer) is None:
+            found.append(f"{self.answer_column!r} is no answer: {str(answer)[:80]!r} ({type(answer).__name__})")
+        return found
+
+
+def check_rows(
+    rows: Iterable[Mapping[str, Any]], checker: RowChecker | None = None, pool: WorkerPool | None = None
+) -> list[str]:
+    """What is wrong with a data set, one line for each finding ("row 3: …"); empty where nothing is.
+
+    Every gold is parsed, in worker processes where it takes algebra.
+
+    Raises:
+        RuntimeError: worker processes are needed and cannot start.
+    """
+    checker = checker or RowChecker()
+    findings: list[str] = []
+    texts: list[str | None] = []
+    for index, row in enumerate(rows):
+        findings += [f"row {index}: {problem}" for problem in checker.problems(index, row)]
+        texts.append(gold_text(row.get(checker.answer_column)))
+    for index, (text, parses) in enumerate(zip(texts, parse_golds(texts, pool), strict=True)):
+        if text is not None and not parses:
+            findings.append(f"row {index}: {checker.answer_column!r} cannot be parsed: {text[:80]!r}")
+    return findings
+
+
+def require_rows(rows: Iterable[Mapping[str, Any]], source: str, checker: RowChecker | None = None) -> None:
+    """`check_rows`, for loaders: nothing where all is well.
+
+    Raises:
+        ValueError: naming `source`, the number of findings and the first ten.
+    """
+    if findings := check_rows(rows, checker):
+        shown = "\n".join(f"  {finding}" for finding in findings[:_MOST_SHOWN])
+        more = f"\n  … and {len(findings) - _MOST_SHOWN} more" if len(findings) > _MOST_SHOWN else ""
+        raise ValueError(f"{source}: {len(findings)} rows cannot be used as they are:\n{shown}{more}")
+
+
+def _prompt_text(prompt: object) -> str | None:
+    if isinstance(prompt, str):
+        return prompt
+    if isinstance(prompt, list) and all(isinstance(m, Mapping) and isinstance(m.get("content"), str) for m in prompt):
+        return "\n".join(message["content"] for message in prompt)
+    return None

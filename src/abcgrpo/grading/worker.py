@@ -1,0 +1,125 @@
+"""The worker process: reads comparisons from its standard input, answers on its standard output.
+
+Started by `pool` as a fresh interpreter. It imports computer algebra once and then forks a child that does the work;
+whenever the child dies, it says so and forks the next one, which takes milliseconds. The kernel enforces the child's
+limits, inside C code too, with the default actions of two interval timers: SIGPROF for CPU time, SIGALRM for the wall
+clock, both counted from the moment the child starts on a comparison, and an address-space limit. When the process that
+started the worker goes away, reading gives end-of-file and the worker ends.
+
+A message is a 4-byte length and that many bytes of JSON in ASCII, which carries NUL and lone surrogates unharmed.
+"""
+
+import contextlib
+import json
+import mmap
+import os
+import resource
+import signal
+import struct
+import sys
+from typing import Any
+
+OUT_OF_MEMORY = 3
+RETIRED = 4
+WALL_CLOCK_FACTOR = 3
+"""The wall-clock backstop, as a multiple of the limit on CPU time."""
+_GROWTH_BEFORE_RETIRING = 96 << 20
+"""A child whose memory grew by this much (caches) is replaced between two comparisons, far from its limit."""
+
+
+def main(memory_bytes: int) -> None:
+    """Serve until standard input ends. `memory_bytes` is what one child may allocate beyond what is loaded."""
+    requests, replies = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(nothing, descriptor)  # so that no library's chatter mixes with the replies
+    try:
+        from abcgrpo.grading import symbolic
+
+        symbolic.warm_up()
+    except Exception as error:
+        send(replies, {"failed": f"{type(error).__name__}: {error}"})
+        return
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    current_job = mmap.mmap(-1, 8)  # shared with the child: which comparison it is at; 0 for none
+    send(replies, {"ready": os.getpid()})
+    while True:
+        current_job[:] = struct.pack("q", 0)
+        child = os.fork()
+        if child == 0:
+            with contextlib.suppress(BrokenPipeError, KeyboardInterrupt):
+                os._exit(_serve(requests, replies, memory_bytes, current_job))
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        code = os.waitstatus_to_exitcode(status)
+        if code == 0:
+            return
+        (job,) = struct.unpack("q", current_job[:])
+        if job:
+            timed_out = code in (-signal.SIGPROF, -signal.SIGALRM)
+            send(replies, {"job": job, "outcome": "timeout" if timed_out else "killed"})
+
+
+def _serve(requests: int, replies: int, memory_bytes: int, current_job: mmap.mmap) -> int:
+    """The child: one comparison after another. Returns its exit code."""
+    from abcgrpo.grading import symbolic
+
+    for signum in (signal.SIGPROF, signal.SIGALRM):
+        signal.signal(signum, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGPROF, signal.SIGALRM})
+    loaded = _memory()
+    resource.setrlimit(resource.RLIMIT_AS, (loaded + memory_bytes, loaded + memory_bytes))
+    while (message := receive(requests)) is not None:
+        current_job[:] = struct.pack("q", message["job"])
+        cpu_seconds = message["cpu_seconds"]
+        signal.setitimer(signal.ITIMER_REAL, WALL_CLOCK_FACTOR * cpu_seconds)
+        signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
+        try:
+            if message["answer"] is None:
+                outcome = "parsed" if symbolic.gold_parses(message["gold"]) else "unparsable"
+            else:
+                equal = symbolic.equivalent(message["gold"], message["answer"], message["tolerance"])
+                outcome = "equal" if equal else "different"
+        except MemoryError:
+            return OUT_OF_MEMORY
+        except Exception:  # algebra that fails has not shown the two to be equal
+            outcome = "unparsable" if message["answer"] is None else "different"
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        send(replies, {"job": message["job"], "outcome": outcome})
+        current_job[:] = struct.pack("q", 0)
+        if _memory() > loaded + _GROWTH_BEFORE_RETIRING:
+            return RETIRED
+    return 0
+
+
+def send(descriptor: int, message: dict[str, Any]) -> None:
+    """Write one message."""
+    body = json.dumps(message).encode("ascii")
+    data = memoryview(struct.pack("!I", len(body)) + body)
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def receive(descriptor: int) -> dict[str, Any] | None:
+    """Read one message; None at the end of the file."""
+    header = _read(descriptor, 4)
+    body = _read(descriptor, struct.unpack("!I", header)[0]) if len(header) == 4 else b""
+    return json.loads(body) if body else None
+
+
+def _read(descriptor: int, size: int) -> bytes:
+    data = b""
+    while len(data) < size and (piece := os.read(descriptor, size - len(data))):
+        data += piece
+    return data if len(data) == size else b""
+
+
+def _memory() -> int:
+    """The size of this process's address space, in bytes."""
+    try:
+        with open("/proc/self/statm") as statm:
+            return int(statm.read().split()[0]) * resource.getpagesize()
+    except OSError:  # no /proc: the largest resident size so far stands in for it
+        largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return largest if sys.platform == "darwin" else largest * 1024

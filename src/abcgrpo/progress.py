@@ -1,0 +1,97 @@
+"""Progress of long work: a bar on a terminal, a line every tenth of the way elsewhere, a file for a parent process."""
+
+import json
+import os
+import sys
+import time
+import warnings
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import rich.progress
+from rich.console import Console
+
+PROGRESS_FILE = "ABCGRPO_PROGRESS_FILE"
+"""Environment variable: where a process that was started by another reports its progress instead of showing it."""
+
+
+def bars() -> rich.progress.Progress:
+    """The columns of this package's progress bars. On standard error: standard output is for results."""
+    return rich.progress.Progress(
+        rich.progress.TextColumn("{task.description}"),
+        rich.progress.BarColumn(bar_width=24),
+        rich.progress.TaskProgressColumn(),
+        rich.progress.TimeRemainingColumn(),
+        rich.progress.TextColumn("{task.fields[note]}", style="dim"),
+        console=Console(stderr=True),
+    )
+
+
+class Progress:
+    """How far a piece of work is, what it last reported, and how long it will still take."""
+
+    def __init__(self, name: str, total: int) -> None:
+        self.name = name
+        self.total = total
+        self._done = 0
+        self._note = ""
+        self._started = time.monotonic()
+        self._tenth_shown = 0
+        self._file = Path(os.environ[PROGRESS_FILE]) if PROGRESS_FILE in os.environ else None
+        self._bars = bars() if self._file is None and sys.stderr.isatty() else None
+
+    def __enter__(self) -> Self:
+        if self._bars:
+            self._bars.start()
+            self._task = self._bars.add_task(self.name, total=self.total, note="")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bars:
+            self._bars.stop()
+
+    def advance_to(self, done: int, note: str | None = None) -> None:
+        """`done` of `total` is finished; `note` is shown beside it until there is another."""
+        self._done = done
+        self._note = self._note if note is None else note
+        if self._file:
+            state = {"name": self.name, "done": done, "total": self.total, "note": self._note}
+            temporary = self._file.with_suffix(".tmp")
+            temporary.write_text(json.dumps(state))
+            temporary.replace(self._file)
+        elif self._bars:
+            self._bars.update(self._task, completed=done, total=self.total, note=self._note)
+        else:
+            self._print_tenth()
+
+    def _print_tenth(self) -> None:
+        tenth = self._done * 10 // max(self.total, 1)
+        if tenth > self._tenth_shown:
+            self._tenth_shown = tenth
+            left = (time.monotonic() - self._started) * (self.total - self._done) / max(self._done, 1)
+            note = f", {self._note}" if self._note else ""
+            print(
+                f"{self.name}: {self._done}/{self.total}, {left:.0f} s left{note}",
+                file=sys.stderr,
+                flush=True,
+            )
+
+
+def read_progress(file: Path) -> dict[str, Any] | None:
+    """What a child process last reported to its progress file; None before its first report."""
+    try:
+        return json.loads(file.read_text())
+    except FileNotFoundError:
+        return None
+
+
+def quiet_libraries() -> None:
+    """Keep the loading bars and deprecation notes of transformers off the screen: ours is the progress to look at."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")

@@ -1,0 +1,95 @@
+"""The table of evaluations, as in the paper: for the terminal, as Markdown and as LaTeX."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from abcgrpo.files import plain, write_json, write_text
+from abcgrpo.report.tables import cell, metric_title, percent
+
+Line = tuple[str, str, list[str]]
+"""Benchmark, model, cells."""
+
+EXTRA_COLUMNS = ("Maj", "cut short", "tokens")
+
+
+def write_results(results: dict[str, Any], output: Path) -> dict[str, Any]:
+    """Write `results.json`, `results.md` and `results.tex` into `output`; returns the content of the first."""
+    content = plain(results)
+    write_json(output / "results.json", content)
+    write_text(output / "results.md", markdown(content))
+    write_text(output / "results.tex", latex(content))
+    return content
+
+
+def titles(results: dict[str, Any]) -> list[str]:
+    """The columns after benchmark and model."""
+    return [*map(metric_title, results["columns"]), *EXTRA_COLUMNS]
+
+
+def lines(results: dict[str, Any]) -> Iterator[Line]:
+    """The table's lines: models, then differences, benchmark by benchmark; averages last."""
+    columns = results["columns"]
+    for benchmark, content in results["benchmarks"].items():
+        for model, found in content["models"].items():
+            extra = [percent(found["majority"]["value"]), percent(found["truncated"]), f"{found['mean_tokens']:.0f}"]
+            yield benchmark, model, [cell(found[name]) for name in columns] + extra
+        for difference in content["differences"]:
+            title = f"{difference['model']} − {difference['minus']}"
+            cells = [cell(difference[name], sign=True) for name in columns]
+            yield benchmark, title, cells + ["–"] * len(EXTRA_COLUMNS)
+    for model, found in (results["average"] or {}).items():
+        yield "average", model, [percent(found[name]) for name in columns] + ["–"] * len(EXTRA_COLUMNS)
+
+
+def terminal(results: dict[str, Any]) -> Table:
+    """With intervals for the first and the last metric, values between; `results.md` has them all."""
+    table = Table(title=f"% right of {results['samples']} samples to each question, with 95% intervals over questions")
+    for title in ("", ""):
+        table.add_column(title)
+    for title in titles(results):
+        table.add_column(title, justify="right")
+    last = len(results["columns"]) - 1
+    before = None
+    for benchmark, model, cells in lines(results):
+        if before not in (None, benchmark):
+            table.add_section()
+        shown = [each if at in (0, last) or at > last else each.partition(" ")[0] for at, each in enumerate(cells)]
+        table.add_row(benchmark if benchmark != before else "", model, *shown)
+        before = benchmark
+    return table
+
+
+def markdown(results: dict[str, Any]) -> str:
+    """Every interval written out, and the notes."""
+    rows = [["", "", *titles(results)], ["---"] * (len(titles(results)) + 2)]
+    rows += [[benchmark, model, *cells] for benchmark, model, cells in lines(results)]
+    escaped = [[each.replace("|", "\\|") for each in row] for row in rows]
+    notes = "\n".join(f"- {note}" for note in results["notes"])
+    return "\n".join("| " + " | ".join(row) + " |" for row in escaped) + f"\n\n{notes}\n"
+
+
+def latex(results: dict[str, Any]) -> str:
+    """A `tabular` for the booktabs package, values without intervals, notes as comments."""
+    columns = results["columns"]
+    out = [f"% {' '.join(note.split())}" for note in results["notes"]]
+    out += [r"\begin{tabular}{ll" + "r" * len(columns) + "}", r"\toprule"]
+    out += [" & ".join(["Benchmark", "Method", *map(metric_title, columns)]) + r" \\", r"\midrule"]
+    before = None
+    for benchmark, model, cells in lines(results):
+        if before not in (None, benchmark):
+            out.append(r"\midrule")
+        values = [each.partition(" ")[0].replace("–", "--") for each in cells[: len(columns)]]
+        shown = "" if benchmark == before else latex_text(benchmark)
+        out.append(" & ".join([shown, latex_text(model), *values]) + r" \\")
+        before = benchmark
+    return "\n".join([*out, r"\bottomrule", r"\end{tabular}", ""])
+
+
+def latex_text(text: str) -> str:
+    """Text with TeX's own characters escaped."""
+    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "−": "$-$"}
+    special |= {character: f"\\{character}" for character in "&%$#_{}"}
+    return "".join(special.get(character, character) for character in text)

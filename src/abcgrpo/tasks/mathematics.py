@@ -1,0 +1,78 @@
+r"""Mathematics with one final answer in a \boxed{}: rows from the hub or a file, graded by `abcgrpo.grading`."""
+
+import logging
+import random
+from pathlib import Path
+
+from abcgrpo.errors import UserError
+from abcgrpo.grading import RowChecker, Verdict, accuracy_reward, grade_batch
+from abcgrpo.grading.grader import gold_text, parse_golds
+from abcgrpo.grading.rows import require_rows
+from abcgrpo.tasks import Row, Task, TrainingData
+from abcgrpo.tasks.prompts import THE_PAPERS
+from abcgrpo.tasks.sources import HubDataset, is_file_name, read_file, read_hub
+
+logger = logging.getLogger(__name__)
+
+
+def training_rows(data: TrainingData) -> list[Row]:
+    """Rows with `problem` and `answer`: all of them in their order, or `data.count` that its seed draws.
+
+    Raises:
+        UserError: no `dataset_name`, rows that cannot be loaded or used, or fewer than are wanted.
+    """
+    if data.dataset_name is None:
+        raise UserError(
+            "task mathematics needs dataset_name: a data set of the hub such as open-r1/DAPO-Math-17k-Processed, or a "
+            ".jsonl or .parquet file with problem and answer columns."
+        )
+    if is_file_name(data.dataset_name):
+        if data.dataset_config is not None:
+            raise UserError(f"dataset_config={data.dataset_config!r} has no effect on a file ({data.dataset_name}).")
+        rows = read_file(Path(data.dataset_name).expanduser())
+    else:
+        rows = read_hub(HubDataset(data.dataset_name, config=data.dataset_config))
+    if data.skip_unusable_rows:
+        rows = _usable(rows, data.dataset_name)
+    else:
+        try:
+            require_rows(rows, data.dataset_name)
+        except ValueError as error:
+            raise UserError(f"{error}\nTo train on the others, set skip_unusable_rows: true.") from None
+    if data.count is None:
+        return rows
+    if data.count > len(rows):
+        raise UserError(f"num_problems={data.count}: {data.dataset_name} has {len(rows)} usable problems.")
+    return random.Random(data.seed).sample(rows, data.count)
+
+
+def _usable(rows: list[Row], source: str) -> list[Row]:
+    """The rows that nothing is wrong with; how many are left out is a warning."""
+    checker = RowChecker()
+    sound = [not checker.problems(index, row) for index, row in enumerate(rows)]
+    parsed = parse_golds([gold_text(row["answer"]) for row in rows])
+    kept = [row for row, fine, parses in zip(rows, sound, parsed, strict=True) if fine and parses]
+    if len(kept) < len(rows):
+        logger.warning("%s: %d of %d rows cannot be used and are left out", source, len(rows) - len(kept), len(rows))
+    if not kept:
+        raise UserError(f"{source} has no row that can be used.")
+    return kept
+
+
+def grade(texts: list[str], rows: list[Row]) -> list[Verdict]:
+    """A verdict for each answer to the row beside it."""
+    return grade_batch(texts, [row["answer"] for row in rows])
+
+
+def _no_benchmark(count: int) -> list[Row]:
+    raise UserError("task mathematics has no benchmark of its own: name one, such as aime24.")
+
+
+TASK = Task(
+    name="mathematics",
+    template=THE_PAPERS,
+    training_rows=training_rows,
+    benchmark_rows=_no_benchmark,
+    reward=accuracy_reward,
+    grade=grade,
+)

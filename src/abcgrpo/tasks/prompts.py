@@ -1,0 +1,52 @@
+"""The prompt: one template, for training and for evaluation."""
+
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from abcgrpo.errors import UserError, unknown_name
+
+Prompt = str | list[dict[str, str]]
+"""What TRL calls a prompt: text as it is, or a conversation for the model's chat template."""
+
+PLACE = "{problem}"
+Form = Literal["chat", "plain"]
+FORMS: tuple[Form, ...] = ("chat", "plain")
+
+
+@dataclass(frozen=True)
+class PromptTemplate:
+    """How a problem is put to a model.
+
+    Raises:
+        UserError: a text without exactly one `{problem}`, or an unknown form.
+    """
+
+    text: str
+    """Holds `{problem}` once; all else, other braces included, stays as it is."""
+    form: Form = "chat"
+    """`chat`: one user message, for models with a chat template. `plain`: the text itself, for models without."""
+
+    def __post_init__(self) -> None:
+        if self.text.count(PLACE) != 1:
+            raise UserError(f"A prompt template holds {PLACE} exactly once, and {self.text!r} does not.")
+        if self.form not in FORMS:
+            raise unknown_name("form", self.form, FORMS, "prompt template")
+
+    def render(self, problem: str) -> Prompt:
+        """The prompt of a problem."""
+        text = self.text.replace(PLACE, problem)
+        return text if self.form == "plain" else [{"role": "user", "content": text}]
+
+    def changed(self, text: str | None = None, form: str | None = None) -> "PromptTemplate":
+        """This template with what is given instead; see the class for what it raises."""
+        return PromptTemplate(self.text if text is None else text, self.form if form is None else form)  # type: ignore[arg-type]
+
+    def to_dict(self) -> dict[str, str]:
+        """The template as results keep it."""
+        return asdict(self)
+
+
+THE_PAPERS = PromptTemplate(r"Please reason step by step, and put your final answer within \boxed{}. {problem}")
+"""The paper's sentence before the problem, as one user message."""
+BARE = PromptTemplate("{problem}", "plain")
+"""The problem and nothing else."""

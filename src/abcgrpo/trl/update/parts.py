@@ -1,0 +1,108 @@
+"""Which parts of the fast update a run can have, and for each that it cannot, why."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from inspect import signature
+from typing import Any
+
+from datasets import IterableDataset
+from trl.trainer.grpo_trainer import GRPOTrainer
+
+from abcgrpo.trl.update.attention import Layout, choose_layout
+
+_PASS_ARGUMENTS = list(signature(GRPOTrainer._get_per_token_logps_and_entropies).parameters)
+MULTIMODAL = frozenset(_PASS_ARGUMENTS[_PASS_ARGUMENTS.index("compute_aux_loss") + 1 :])
+"""What TRL's batches hold besides text, `pixel_values` and the like. Such batches take TRL's own path."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of the update, each on or off. All of them leave the gradient as it is."""
+
+    skip: bool = False
+    """Rows without signal take no part in the forward and backward pass of the loss."""
+    defer: bool = False
+    """The pass for the old log-probs waits for the rewards. It leaves out rows without signal (with `skip`) and the
+    optimizer step right after the rollout (with `whole_steps`), whose ratio is 1 by definition."""
+    move: bool = False
+    """Rows change micro-batches, and ranks, within an optimizer step: equal work for all, or rows of equal length."""
+    layout: Layout = "stock"
+    whole_steps: bool = False
+    """A rollout is cut into whole optimizer steps."""
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    """Why a part is off, or why the layout is not the best one."""
+
+    def describe(self) -> str:
+        """One line for the log."""
+        first = self.defer and self.whole_steps
+        states = {
+            "rows without signal skipped": self.skip,
+            "old log-probs after the rewards": self.defer,
+            "no old log-probs where the ratio is 1": first,
+            "rows moved within an optimizer step and between ranks": self.move,
+            f"{self.layout} layout": self.layout != "stock",
+        }
+        active = "; ".join(name for name, on in states.items() if on) or "nothing"
+        inactive = "; ".join(f"{part}: {why}" for part, why in self.reasons.items())
+        return f"Fast update: {active}." + (f" Not active: {inactive}." if inactive else "")
+
+
+def choose_parts(trainer: GRPOTrainer, *, depends_on_cut: bool) -> Parts:
+    """The parts that are exact for this trainer's settings.
+
+    Args:
+        trainer: after its construction.
+        depends_on_cut: the loss of an optimizer step changes with the way it is cut into micro-batches.
+    """
+    parallelism = getattr(trainer.accelerator, "parallelism_config", None)
+    if parallelism is not None and parallelism.non_data_parallel_size > 1:
+        return Parts(reasons={"any": "ranks share rows (tensor, context or sequence parallelism)"})
+    model: Any = trainer.accelerator.unwrap_model(trainer.model)
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    layout, layout_reason = choose_layout(base, autocast=trainer.args.bf16 or trainer.args.fp16)
+    if layout == "packed" and trainer.use_transformers_continuous_batching:
+        layout, layout_reason = "flushed", "transformers' continuous batching needs an attention of its own"
+    whole_steps, part_steps = _whole_steps(trainer)
+    reasons = {
+        "skipping": _not_per_row(trainer) or ("beta ≠ 0: the KL term pulls at every row" if trainer.beta else ""),
+        "deferring": _fixed_order(trainer),
+        "first step": _fixed_order(trainer) or part_steps,
+        "moving": _not_per_row(trainer) or part_steps or ("the loss depends on the cut" if depends_on_cut else ""),
+        "layout": layout_reason,
+    }
+    return Parts(
+        skip=not reasons["skipping"],
+        defer=not reasons["deferring"],
+        move=not reasons["moving"],
+        layout=layout,
+        whole_steps=whole_steps,
+        reasons={part: why for part, why in reasons.items() if why},
+    )
+
+
+def _not_per_row(trainer: GRPOTrainer) -> str:
+    """A term of the loss that is not a sum over rows of advantage × something of that row alone."""
+    if trainer._entropy_bonus_enabled:
+        return "the entropy bonus is a mean over the tokens of a micro-batch, whatever their advantage"
+    if trainer.aux_loss_enabled:
+        return "the router's auxiliary loss is a mean over the tokens of a micro-batch, whatever their advantage"
+    if trainer.top_entropy_quantile < 1.0:
+        return "top_entropy_quantile compares the tokens of a micro-batch with one another"
+    return ""
+
+
+def _fixed_order(trainer: GRPOTrainer) -> str:
+    if trainer.use_vllm and trainer.vllm_importance_sampling_correction:
+        return "vLLM's importance correction needs the old log-probs of all rows first, in TRL's order of passes"
+    if trainer.beta:
+        return "beta ≠ 0: TRL's order of passes is kept, the reference pass follows the old one"
+    return ""
+
+
+def _whole_steps(trainer: GRPOTrainer) -> tuple[bool, str]:
+    args: Any = trainer.args
+    if args.steps_per_generation % args.gradient_accumulation_steps:
+        return False, "steps_per_generation is no multiple of gradient_accumulation_steps"
+    if isinstance(trainer.train_dataset, IterableDataset):
+        return False, "an iterable dataset may end within an optimizer step"
+    return True, ""

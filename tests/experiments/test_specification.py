@@ -1,0 +1,133 @@
+import math
+from pathlib import Path
+
+import pytest
+
+import abcgrpo
+from abcgrpo import Boundaries
+from abcgrpo.errors import UserError
+from abcgrpo.experiments.recipe import read_recipe
+from abcgrpo.experiments.specification import boundaries, experiment_path, read_experiment
+from abcgrpo.trl import ABCGRPOConfig
+
+SHIPPED = sorted((Path(abcgrpo.__file__).parent / "recipes").glob("*.yaml"))
+
+RECIPE = """
+model_name_or_path: countdown-base
+num_problems: 64
+learning_rate: 1e-5
+eps_neg_high: inf
+max_steps: 2
+bf16: false
+"""
+
+EXPERIMENT = """
+model_name_or_path: countdown-base
+arms:
+  GRPO: {boundaries: {rule: grpo, eps: 0.2}}
+  ABC-GRPO: {boundaries: {eps_pos_low: 0.1}, training: {learning_rate: 2e-5}}
+training: {learning_rate: 1e-5, max_steps: 4}
+"""
+
+
+def written(tmp_path, text) -> Path:
+    path = tmp_path / "file.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_a_recipe_in_types_of_the_configuration(tmp_path):
+    recipe = read_recipe(written(tmp_path, RECIPE), {"max_steps": "3", "use_cpu": "true", "num_problems": "8"})
+    assert recipe.num_problems == 8
+    assert recipe.training["learning_rate"] == 1e-5
+    assert recipe.training["eps_neg_high"] == math.inf
+    assert recipe.training["max_steps"] == 3
+    assert recipe.training["use_cpu"] is True
+    assert recipe.training["output_dir"] == "runs/file"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("learning_rat: 1e-5", "Did you mean 'learning_rate'"),
+        ("eps_neg_hihg: 0.2", "Did you mean 'eps_neg_high'"),
+        ("max_steps: many", "max_steps='many'"),
+        ("max_steps: 1.5", "max_steps=1.5"),
+        ("num_problems: 0", "training set empty"),
+        ("max_steps: 2\nmax_steps: 3", "found duplicate key"),
+        ("- [", "cannot be read as YAML"),
+    ],
+)
+def test_a_mistake_in_a_recipe(tmp_path, line, message):
+    text = "model_name_or_path: countdown-base\n" + line
+    with pytest.raises(UserError, match=message):
+        read_recipe(written(tmp_path, text))
+
+
+def test_a_recipe_without_a_model(tmp_path):
+    with pytest.raises(UserError, match="model_name_or_path is missing"):
+        read_recipe(written(tmp_path, "max_steps: 2"))
+
+
+@pytest.mark.parametrize("content", ["", "just words", "- a\n- b"])
+def test_a_file_that_holds_no_mapping(tmp_path, content):
+    with pytest.raises(UserError, match="key: value"):
+        read_recipe(written(tmp_path, content))
+
+
+def test_arms_differ_in_what_they_say_and_in_nothing_else(tmp_path):
+    experiment = read_experiment(str(written(tmp_path, EXPERIMENT)))
+    grpo, abc = (experiment.recipe(arm, 3, "out").to_flat() for arm in experiment.arms)
+    assert grpo["seed"] == abc["seed"] == 3
+    assert {name for name in grpo if grpo[name] != abc[name]} == {"learning_rate", "eps_pos_low", "eps_neg_high"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("GRPO: {boundaries", "GRPO: {bounds"), "Did you mean 'boundaries'"),
+        (("rule: grpo", "rule: grop"), "Did you mean 'grpo'"),
+        (("eps: 0.2", "epsilon: 0.2"), "Did you mean 'eps'"),
+        (("eps_pos_low: 0.1", "eps_pos_lo: 0.1"), "Did you mean 'eps_pos_low'"),
+        (("eps_pos_low: 0.1", "eps_pos_low: -0.1"), "eps_pos_low must be a number ≥ 0"),
+        (("training: {learning_rate: 1e-5", "training: {learning_rte: 1e-5"), "Did you mean 'learning_rate'"),
+        (("arms:", "seeds: [1, 1]\narms:"), "listed twice"),
+        (("arms:", "seeds: []\narms:"), "seeds"),
+        (("arms:", "evaluation: {question: 3}\narms:"), "Did you mean 'questions'"),
+        (("arms:", "evaluation: {samples: 8}\narms:"), "Pass@64 needs at least as many samples"),
+        (("arms:", "tasks: countdown\narms:"), "Did you mean 'task'"),
+        (("  GRPO:", "  ../GRPO:"), "cannot be the name of an arm"),
+    ],
+)
+def test_a_mistake_in_an_experiment(tmp_path, change, message):
+    text = EXPERIMENT.replace(*change)
+    assert text != EXPERIMENT
+    with pytest.raises(UserError, match=message):
+        read_experiment(str(written(tmp_path, text)))
+
+
+def test_a_shipped_experiment_has_a_name():
+    assert experiment_path("quickstart").is_file()
+    with pytest.raises(UserError, match="Did you mean 'quickstart'"):
+        experiment_path("quikstart")
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_every_shipped_experiment_loads_into_the_trainers_configuration(path, tmp_path):
+    experiment = read_experiment(str(path))
+    for arm in experiment.arms:
+        recipe = experiment.recipe(arm, experiment.seeds[0], str(tmp_path))
+        ABCGRPOConfig(**recipe.training)
+
+
+def test_the_arms_of_the_quickstart_differ_in_the_boundaries_alone():
+    experiment = read_experiment("quickstart")
+    grpo, abc = (experiment.recipe(arm, 0, "out").to_flat() for arm in ("GRPO", "ABC-GRPO"))
+    assert {name for name in grpo if grpo[name] != abc[name]} == {"eps_pos_low", "eps_neg_high"}
+
+
+def test_rules_by_name():
+    assert boundaries({"rule": "clip_higher", "low": 0.2, "high": 0.28}, "arm") == Boundaries.clip_higher(0.2, 0.28)
+    assert boundaries({"rule": "two_sided", "eps": 0.2, "delta": 4}, "arm") == Boundaries.two_sided(0.2, 4)
+    assert boundaries({}, "arm") == Boundaries()
+    assert boundaries({"eps_neg_high": "inf"}, "arm") == Boundaries(eps_neg_high=math.inf)

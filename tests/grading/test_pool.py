@@ -1,0 +1,275 @@
+"""Worker processes: limits, kills, callers of all kinds."""
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from abcgrpo.grading import WorkerPool, accuracy_reward, grade, grade_batch
+from abcgrpo.grading.pool import Job
+
+SURD = (r"\boxed{\sqrt{12}}", r"2\sqrt{3}")
+ENDLESS = Job(r"\sqrt{2}", "9^{9^{9^{9}}}")
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[WorkerPool]:
+    pool = WorkerPool(2, cpu_seconds=0.5)
+    yield pool
+    pool.close()
+
+
+def processes(pool: WorkerPool) -> list[int]:
+    return [worker._process.pid for worker in pool._idle]
+
+
+def child_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+
+
+def gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def wait_for(condition, seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+def test_the_cpu_limit_strikes_and_the_batch_goes_on(pool: WorkerPool):
+    pool.run([Job("x", "x+1")] * 2)  # started
+    before = processes(pool)
+    start = time.monotonic()
+    outcomes = pool.run([Job(r"2\sqrt{3}", r"\sqrt{12}"), ENDLESS, Job(r"2\sqrt{3}", r"\sqrt{13}"), ENDLESS])
+    assert outcomes == ["equal", "timeout", "different", "timeout"]
+    assert time.monotonic() - start < 3 * pool.cpu_seconds * 2 + 2
+    assert sorted(processes(pool)) == sorted(before)  # only the children were replaced
+
+
+@pytest.mark.slow
+def test_the_last_resort_stops_what_uses_no_cpu(monkeypatch: pytest.MonkeyPatch):
+    """A stopped child uses no CPU time and does not get its alarm: its owner kills it."""
+    monkeypatch.setattr("abcgrpo.grading.pool._GRACE_SECONDS", 0.5)
+    single = WorkerPool(1, cpu_seconds=0.3)
+    single.run([Job("x", "x+1")])
+    (worker,) = processes(single)
+    os.kill(child_of(worker), signal.SIGSTOP)
+    start = time.monotonic()
+    assert single.run([Job(r"2\sqrt{3}", r"\sqrt{12}")]) == ["timeout"]
+    assert time.monotonic() - start < 12
+    assert single.run([Job(r"2\sqrt{3}", r"\sqrt{12}")]) == ["equal"]
+    single.close()
+
+
+@pytest.mark.slow
+def test_the_wall_clock_has_a_limit_of_its_own(monkeypatch: pytest.MonkeyPatch):
+    """A child that is stopped half-way uses 0.3 s of its 1 s of CPU time; its alarm rings after 3 s nevertheless."""
+    monkeypatch.setattr("abcgrpo.grading.pool._GRACE_SECONDS", 60.0)
+    single = WorkerPool(1, cpu_seconds=1.0)
+    single.run([Job("x", "x+1")])
+    (worker,) = processes(single)
+    child = child_of(worker)
+    continued: list[float] = []
+
+    def go_on() -> None:
+        os.kill(child, signal.SIGCONT)
+        continued.append(time.monotonic())
+
+    threading.Timer(0.3, os.kill, (child, signal.SIGSTOP)).start()
+    threading.Timer(3.6, go_on).start()
+    assert single.run([ENDLESS]) == ["timeout"]
+    assert time.monotonic() - continued[0] < 0.5  # the limit on CPU time would have struck 0.7 s later
+    assert processes(single) == [worker]
+    single.close()
+
+
+@pytest.mark.slow
+def test_a_killed_child_is_replaced():
+    slow = WorkerPool(1, cpu_seconds=30)
+    slow.run([Job("x", "x+1")])
+    (worker,) = processes(slow)
+    killer = threading.Timer(0.5, lambda: os.kill(child_of(worker), signal.SIGKILL))
+    killer.start()
+    assert slow.run([ENDLESS, Job(r"2\sqrt{3}", r"\sqrt{12}")]) == ["killed", "equal"]
+    killer = threading.Timer(0.5, lambda: os.killpg(worker, signal.SIGKILL))
+    killer.start()
+    assert slow.run([ENDLESS, Job(r"2\sqrt{3}", r"\sqrt{12}")]) == ["killed", "equal"]
+    os.killpg(processes(slow)[0], signal.SIGKILL)  # between two batches: nothing is lost
+    time.sleep(0.1)
+    assert slow.run([Job(r"2\sqrt{3}", r"\sqrt{12}")]) == ["equal"]
+    slow.close()
+
+
+def test_c_code_that_hangs_or_crashes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """A loop in C that no Python signal handler interrupts, and a segmentation fault, in place of algebra."""
+    (tmp_path / "math_verify.py").write_text(
+        textwrap.dedent(
+            """
+            import ctypes
+            class LatexExtractionConfig:
+                def __init__(self, **options): ...
+            def parse(text, *_, **options):
+                if "hang" in text:
+                    sum(range(10**13))
+                if "crash" in text:
+                    ctypes.string_at(0)
+                return []
+            def verify(*_, **options):
+                return False
+            """
+        )
+    )
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    pool = WorkerPool(1, cpu_seconds=0.3)
+    batch = [Job("x", answer) for answer in ("hang+1", "1+x", "crash+1", "2+x", "hang+2")]
+    assert pool.run(batch) == ["timeout", "different", "killed", "different", "timeout"]
+    pool.close()
+
+
+def test_the_memory_limit():
+    """2^(10^10) needs more than a gigabyte; the kernel refuses it at once, and the batch goes on."""
+    pool = WorkerPool(1, cpu_seconds=20, memory_bytes=64 << 20)
+    assert pool.run([Job(r"\sqrt{2}", r"2^{10^{10}}+\sqrt{2}"), Job(r"2\sqrt{3}", r"\sqrt{12}")]) in (
+        ["killed", "equal"],
+        ["different", "equal"],
+    )
+    pool.close()
+
+
+def test_threads_share_the_pool(pool: WorkerPool):
+    found: list[list[bool | None]] = []
+
+    def work() -> None:
+        found.append([v.correct for v in grade_batch([SURD[0], r"\boxed{1}"] * 5, [SURD[1], "2"] * 5, pool=pool)])
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [[True, False] * 5] * 8
+    assert pool._owned == len(pool._idle) <= 2
+
+
+def test_asyncio_goes_on_while_it_grades(pool: WorkerPool):
+    async def work() -> tuple[list[str], int]:
+        ticks = 0
+        task = asyncio.create_task(asyncio.to_thread(grade, r"\boxed{9^{9^{9^9}}}", r"\sqrt{2}", pool=pool))
+        while not task.done():
+            await asyncio.sleep(0.02)
+            ticks += 1
+        return [(await task).reason, grade(*SURD, pool=pool).reason], ticks
+
+    reasons, ticks = asyncio.run(work())
+    assert reasons == ["timeout", "equivalent"]
+    assert ticks > 5
+
+
+def test_the_callers_signals_are_left_alone(pool: WorkerPool):
+    seen: list[int] = []
+    previous = signal.signal(signal.SIGALRM, lambda signum, frame: seen.append(signum))
+    handlers = {s: signal.getsignal(s) for s in (signal.SIGCHLD, signal.SIGPROF, signal.SIGINT, signal.SIGTERM)}
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        grade(r"\boxed{9^{9^{9^9}}}", r"\sqrt{2}", pool=pool)
+        assert seen == [signal.SIGALRM]
+        assert handlers == {s: signal.getsignal(s) for s in handlers}
+    finally:
+        signal.signal(signal.SIGALRM, previous)
+
+
+def test_inside_a_reward_call_of_a_thread():
+    rewards: list[list[float | None]] = []
+    thread = threading.Thread(target=lambda: rewards.append(accuracy_reward([SURD[0]] * 2, answer=[SURD[1], "7"])))
+    thread.start()
+    thread.join()
+    assert rewards == [[1.0, 0.0]]
+
+
+def _grade_in_child(connection) -> None:
+    connection.send(grade(*SURD).reason)
+
+
+def test_inside_a_daemonic_process_and_a_fork():
+    """Daemonic processes may have no `multiprocessing` children; a fork inherits a pool that is not its own."""
+    assert grade(*SURD).reason == "equivalent"
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_grade_in_child, args=(sender,), daemon=True)
+    process.start()
+    assert receiver.poll(60)
+    assert receiver.recv() == "equivalent"
+    process.join()
+    assert grade(*SURD).reason == "equivalent"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("computing", [False, True])
+def test_workers_die_with_their_owner(computing: bool):
+    program = textwrap.dedent(
+        """
+        import threading, time
+        from abcgrpo.grading.pool import Job, WorkerPool
+        pool = WorkerPool(1, cpu_seconds=1)
+        pool.run([Job("x", "x+1")])
+        print(pool._idle[0]._process.pid, flush=True)
+        if COMPUTING:
+            pool.run([Job("\\\\sqrt{2}", "9^{9^{9^{9}}}")] * 50)
+        time.sleep(60)
+        """
+    ).replace("COMPUTING", str(computing))
+    owner = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert owner.stdout is not None
+    worker = int(owner.stdout.readline())
+    child = child_of(worker)
+    time.sleep(0.3)
+    owner.kill()
+    owner.wait()
+    wait_for(lambda: gone(worker) and gone(child))
+
+
+def test_an_interrupted_batch_leaves_a_usable_pool(pool: WorkerPool):
+    def interrupt(done: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pool.run([Job("x", "x+1"), ENDLESS, ENDLESS], progress=interrupt)
+    assert pool._owned == len(pool._idle)
+    assert grade(*SURD, pool=pool).correct
+
+
+def test_a_worker_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    (tmp_path / "math_verify.py").write_text("raise ImportError('no algebra here')")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    pool = WorkerPool(1)
+    with pytest.raises(RuntimeError, match="no algebra here"):
+        grade(*SURD, pool=pool)
+    assert pool._owned == len(pool._idle) == 0
+    assert grade(r"\boxed{0.5}", "1/2", pool=pool).correct  # exact comparisons need no worker
+
+
+@pytest.mark.parametrize("setting", [{"workers": 0}, {"cpu_seconds": 0.0}, {"memory_bytes": -1}])
+def test_limits_must_be_positive(setting: dict):
+    with pytest.raises(ValueError, match=next(iter(setting))):
+        WorkerPool(**setting)
+
+
+def test_neither_torch_nor_algebra_is_imported_here():
+    program = (
+        "import sys, abcgrpo.grading; print([m for m in ('torch', 'sympy', 'math_verify', 'rich') if m in sys.modules])"
+    )
+    assert subprocess.check_output([sys.executable, "-c", program], text=True).strip() == "[]"

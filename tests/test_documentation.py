@@ -1,0 +1,32 @@
+"""The README's code runs, and what the documents name exists."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def test_the_objective_in_ten_lines_runs():
+    (code, *_) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    names: dict = {}
+    exec(code, names)
+    assert names["abc"].isfinite()
+    assert names["abc"] != names["grpo"]  # r = e^0.3 > 1.2: Q4 is clipped by one rule and not by the other
+    assert names["logprobs"].grad is not None
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document):
+    for target in re.findall(r"\]\((?!http)([^)#]+)", document.read_text()):
+        assert (document.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_named_files_exist(document):
+    for name in re.findall(r"`((?:src|tests|benchmarks|docs)/[\w./-]+)`", document.read_text()):
+        assert (ROOT / name).exists(), name
+    for name in re.findall(r"python (benchmarks/\w+\.py)", document.read_text()):
+        assert (ROOT / name).exists(), name
