@@ -201,9 +201,14 @@ def report(
 def write_report(runs: list[Path], output: Path) -> None:
     """Write the report, print its table, and name its page."""
     from abcgrpo.report import load, write
-    from abcgrpo.report.tables import terminal_table
+    from abcgrpo.report.tables import comparison_table, terminal_table
 
-    results().print(terminal_table(write(load(runs), output)))
+    summary = write(load(runs), output)
+    results().print(terminal_table(summary))
+    if summary["comparisons"]:
+        results().print(comparison_table(summary))
+    for sentence in summary["verdict"]:
+        print(f"- {sentence}")
     print(f"Report: {output / 'report.html'}")
 
 
