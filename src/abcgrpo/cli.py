@@ -201,14 +201,9 @@ def report(
 def write_report(runs: list[Path], output: Path) -> None:
     """Write the report, print its table, and name its page."""
     from abcgrpo.report import load, write
-    from abcgrpo.report.tables import comparison_table, terminal_table
+    from abcgrpo.report.tables import terminal_table
 
-    summary = write(load(runs), output)
-    results().print(terminal_table(summary))
-    if summary["comparisons"]:
-        results().print(comparison_table(summary))
-    for sentence in summary["verdict"]:
-        print(f"- {sentence}")
+    results().print(terminal_table(write(load(runs), output)))
     print(f"Report: {output / 'report.html'}")
 
 

@@ -24,11 +24,6 @@ class RunRecord:
     evaluations: dict[int, Evaluation]
     """By the step of the checkpoint."""
 
-    @property
-    def final(self) -> Evaluation | None:
-        """At the last step, which was fixed beforehand: never an earlier checkpoint that did better."""
-        return self.evaluations.get(self.manifest.get("steps", -1))
-
 
 @dataclass
 class Records:
@@ -40,18 +35,11 @@ class Records:
     pass_at_k: list[int] = field(default_factory=lambda: list(DEFAULT_PASS_AT_K))
     missing: list[str] = field(default_factory=list)
     """What should be there and is not, in words."""
-    planned: list[str] = field(default_factory=list)
-    """Arms that the experiments name, whether there are runs of them or not."""
 
     @property
     def arms(self) -> list[str]:
         """Names of the arms, the one that others are compared with first."""
         return list(dict.fromkeys(run.arm for run in self.runs))
-
-    @property
-    def planned_arms(self) -> list[str]:
-        """Names of the arms, those without a run too; the first is the baseline."""
-        return list(dict.fromkeys([*self.planned, *self.arms]))
 
 
 def load(directories: list[Path]) -> Records:
@@ -78,7 +66,6 @@ def load(directories: list[Path]) -> Records:
 def _load_experiment(directory: Path, records: Records) -> None:
     experiment = read_json(directory / "experiment.json")
     records.pass_at_k = experiment["evaluation"]["pass_at_k"]
-    records.planned += experiment["arms"]
     for path in sorted((directory / BASE / "evaluation").glob(f"*/*/{SETTINGS}")):
         records.base = _evaluation(path.parent, records)
     for arm in experiment["arms"]:
@@ -105,10 +92,7 @@ def _load_run(
         if (found := _evaluation(path.parent, records))
     }
     metrics = list(read_json_lines(training / "metrics.jsonl"))
-    run = RunRecord(name, seed, manifest, metrics, dict(sorted(measured.items())))
-    records.runs.append(run)
-    if measured and not run.final:
-        records.missing.append(f"{name}, seed {seed}: not measured at its last step, {manifest['steps']}.")
+    records.runs.append(RunRecord(name, seed, manifest, metrics, dict(sorted(measured.items()))))
 
 
 def _evaluation(path: Path, records: Records) -> Evaluation | None:

@@ -9,7 +9,6 @@ import numpy as np
 from abcgrpo.evaluation.intervals import of_differences, over_questions
 from abcgrpo.evaluation.metrics import average, pass_at_k
 from abcgrpo.evaluation.store import Evaluation
-from abcgrpo.report.comparison import compared
 from abcgrpo.report.records import BASE, Records, RunRecord
 
 QUADRANTS = ("q1", "q2", "q3", "q4")
@@ -21,8 +20,7 @@ def summarize(records: Records) -> dict[str, Any]:
     - `arms.<name>`: `evaluation` (by metric: value, low, high, at the last checkpoint), `entropy.final`,
       `reward.final`, `clip_share.q1` … `q4` (mean over the steps that have events), `zero_variance_fraction.mean`.
     - `base.evaluation`: the same of the base.
-    - `differences`: each arm minus the base, question by question.
-    - `comparisons`, `verdict`, `verdict_rule`: each arm against the first; see `compared`.
+    - `differences`: each arm minus the base, and each minus the first arm, question by question.
     - `entropy_ratio`: final entropy of each arm over the first arm's.
     - `series`: what the panels draw.
     - `notes`: what a reader must know, `missing`: what should be there and is not.
@@ -36,7 +34,6 @@ def summarize(records: Records) -> dict[str, Any]:
         "base": {"evaluation": _evaluation([records.base], metrics)} if records.base else None,
         "arms": arms,
         "differences": _differences(records, by_arm, metrics),
-        **compared(records, metrics),
         "entropy_ratio": _entropy_ratio(arms),
         "series": {arm: _series(runs, metrics, records.base) for arm, runs in by_arm.items()},
         "notes": _notes(records, by_arm),
@@ -67,7 +64,7 @@ def _evaluation(evaluations: list[Evaluation], metrics: dict) -> dict[str, Any] 
 
 def _last(runs: list[RunRecord]) -> list[Evaluation]:
     """Each run's evaluation at its last step."""
-    return [run.final for run in runs if run.final]
+    return [run.evaluations[max(run.evaluations)] for run in runs if run.evaluations]
 
 
 def _arm(runs: list[RunRecord], metrics: dict) -> dict[str, Any]:
@@ -87,18 +84,19 @@ def _arm(runs: list[RunRecord], metrics: dict) -> dict[str, Any]:
 
 
 def _differences(records: Records, by_arm: dict[str, list[RunRecord]], metrics: dict) -> list[dict[str, Any]]:
-    """Arm minus base, paired by question."""
-    base = records.base
-    if not base:
-        return []
+    """Arm minus base, and arm minus first arm, paired by question."""
+    measured = {arm: _last(runs) for arm, runs in by_arm.items()}
+    sides = [(arm, BASE, [records.base]) for arm in measured if records.base]
+    first, *others = measured
+    sides += [(arm, first, measured[first]) for arm in others]
     found = []
-    for arm, runs in by_arm.items():
-        measured = _last(runs)
-        if measured and measured[0].questions == base.questions:
+    for arm, reference, evaluations in sides:
+        if measured[arm] and evaluations and measured[arm][0].questions == evaluations[0].questions:
             values = {
-                name: of_differences(_over_seeds(measured, metric) - metric(base)) for name, metric in metrics.items()
+                name: of_differences(_over_seeds(measured[arm], metric) - _over_seeds(evaluations, metric))
+                for name, metric in metrics.items()
             }
-            found.append({"arm": arm, "minus": BASE} | {name: each._asdict() for name, each in values.items()})
+            found.append({"arm": arm, "minus": reference} | {name: each._asdict() for name, each in values.items()})
     return found
 
 

@@ -38,14 +38,6 @@ def rows(summary: dict[str, Any]) -> Iterable[tuple[str, list[str]]]:
             f"{difference['arm']} − {difference['minus']}",
             [cell(difference[name], sign=True) for name in metrics],
         )
-    by_pair: dict[str, dict[str, dict]] = {}
-    for each in summary["comparisons"]:
-        by_pair.setdefault(f"{each['arm']} − {each['baseline']}", {})[each["metric"]] = each
-    for name, by_metric in by_pair.items():
-        yield (
-            name,
-            [cell(by_metric[metric] | {"value": by_metric[metric]["difference"]}, sign=True) for metric in metrics],
-        )
 
 
 def metric_names(summary: dict[str, Any]) -> list[str]:
@@ -63,31 +55,6 @@ def terminal_table(summary: dict[str, Any]) -> Table:
     for name, cells in rows(summary):
         shown = [each if index in (0, len(cells) - 1) else each.partition(" ")[0] for index, each in enumerate(cells)]
         table.add_row(name, *shown, end_section=name == list(summary["arms"])[-1])
-    return table
-
-
-def comparison_table(summary: dict[str, Any]) -> Table:
-    """The comparisons that verdicts are given on, or would be if there were seeds enough."""
-    largest = max(summary["pass_at_k"])
-    table = Table(
-        title="Each arm against the first, at the last step: points, with 95% intervals", title_justify="left"
-    )
-    table.add_column("")
-    for title in ("Metric", "Difference", "p", "p (Holm)", "P(improvement)", "Detectable", "Seeds"):
-        table.add_column(title, justify="right")
-    table.add_column("Verdict")
-    for each in summary["comparisons"]:
-        if each["metric"] in (f"avg@{largest}", f"pass@{largest}"):
-            table.add_row(
-                f"{each['arm']} − {each['baseline']}",
-                metric_title(each["metric"]),
-                cell(each | {"value": each["difference"]}, sign=True),
-                *("–" if each[name] is None else f"{each[name]:.2g}" for name in ("p_value", "p_value_holm")),
-                f"{each['probability_of_improvement']:.2f}",
-                percent(each["detectable_effect"]),
-                str(each["seeds"]),
-                each["verdict"],
-            )
     return table
 
 
