@@ -69,6 +69,8 @@ def test_a_metric_outside_the_family_is_described_and_gets_no_verdict():
     other = found["up", "pass@2"]
     assert other.low > 0
     assert (other.p_value_holm, other.detectable_effect, other.verdict) == (None, None, "inconclusive")
+    assert not other.in_family
+    assert found["up", "pass@4"].in_family
     assert "outside the family" in other.sentence
 
 

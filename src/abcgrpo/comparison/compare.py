@@ -42,9 +42,9 @@ class Comparison:
     low: float | None
     high: float | None
     p_value: float | None
-    """Two-sided sign-flip p over seeds."""
+    """Two-sided sign-flip p over seeds; None with fewer than three."""
     p_value_holm: float | None
-    """Corrected over the family; None for metrics outside it, which get no verdict."""
+    """Corrected over the family; None outside it."""
     probability_of_improvement: float
     """A run of the arm is above a run of the baseline, over all pairs of runs."""
     detectable_effect: float | None
@@ -53,6 +53,8 @@ class Comparison:
     """Pairs of runs with the same training seed."""
     covers: str
     """What the interval covers."""
+    in_family: bool
+    """Whether it is one of the comparisons fixed beforehand, by a primary metric; others get no verdict."""
     verdict: Verdict = "inconclusive"
 
     @property
@@ -60,7 +62,7 @@ class Comparison:
         """The comparison in words."""
         seeds = "one seed" if self.seeds == 1 else f"{self.seeds} seeds"
         start = f"{self.arm} against {self.baseline} on {self.benchmark}, {seeds}: {self._figures}"
-        if self.covers == COVERS_EVALUATION:
+        if self.p_value is None:
             return f"{start}, evaluation noise only: inconclusive about the rules."
         if self.p_value_holm is None:
             return f"{start}, p {self.p_value:.2g}: outside the family fixed beforehand, so no verdict."
@@ -97,8 +99,10 @@ def compare(
     for benchmark, arm, metric in product(benchmarks, others, metrics):
         pairs = paired(benchmarks[benchmark], arm, baseline)
         if pairs:
-            size = family_size if metric in primary else None
-            found[benchmark, arm, metric] = _measured(benchmark, arm, baseline, metric, metrics[metric], pairs, size)
+            sides = (benchmark, arm, baseline, metric)
+            found[benchmark, arm, metric] = _measured(
+                sides, metrics[metric], pairs, family_size if metric in primary else None
+            )
     family = list(product(benchmarks, others, primary))
     corrected = holm([found[key].p_value if key in found else None for key in family])
     for key, p_value in zip(family, corrected, strict=True):
@@ -132,14 +136,12 @@ def limits(seeds: int, comparisons: int) -> str | None:
 
 
 def _measured(
-    benchmark: str,
-    arm: str,
-    baseline: str,
-    name: str,
+    sides: tuple[str, str, str, str],
     metric: Metric,
     pairs: list[tuple[Evaluation, Evaluation]],
     family_size: int | None,
 ) -> Comparison:
+    """A comparison before correction; `family_size` is None for a metric outside the family."""
     of_arm = np.array([metric(evaluation) for evaluation, _ in pairs])
     of_baseline = np.array([metric(evaluation) for _, evaluation in pairs])
     differences = of_arm - of_baseline
@@ -150,18 +152,17 @@ def _measured(
     if enough and has_interval and family_size is not None:
         detectable = detectable_effect(Spread.of(differences), family_size)
     return Comparison(
-        benchmark,
-        arm,
-        baseline,
-        name,
-        interval.value,
-        *(interval[1:] if has_interval else (None, None)),
+        *sides,
+        difference=interval.value,
+        low=interval.low if has_interval else None,
+        high=interval.high if has_interval else None,
         p_value=sign_flip_p_value(differences.mean(axis=1)) if enough else None,
         p_value_holm=None,
         probability_of_improvement=probability_of_improvement(of_arm.mean(axis=1), of_baseline.mean(axis=1)),
         detectable_effect=detectable,
         seeds=len(pairs),
         covers=COVERS_ALL if enough else COVERS_EVALUATION,
+        in_family=family_size is not None,
     )
 
 
