@@ -43,7 +43,13 @@ def main() -> None:
 )
 def train(
     context: typer.Context,
-    recipe: Annotated[Path, typer.Argument(help="A YAML file of one `key: value` per line.")],
+    recipe: Annotated[str, typer.Argument(help="A YAML file, or a shipped recipe: qwen3-4b-base/paper-abc-grpo.")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check all but the weights, print what would be done, and stop.")
+    ] = False,
+    json: Annotated[Path | None, typer.Option(help="With --dry-run: what was found, as JSON.")] = None,
+    num_problems: Annotated[int | None, typer.Option(help="Size of the training set.")] = None,
+    num_processes: Annotated[int | None, typer.Option(help="Processes that the batch sizes are meant for.")] = None,
 ) -> None:
     """Train one model from a recipe.
 
@@ -52,10 +58,29 @@ def train(
     may be given again here, and wins: [bold]abcgrpo train recipe.yaml --learning_rate 1e-5 --eps_neg_high inf[/bold]
     """
     from abcgrpo.experiments.recipe import read_recipe
+    from abcgrpo.experiments.shipped import recipe_path
+
+    sizes = {"num_problems": num_problems, "num_processes": num_processes}
+    given = {name: value for name, value in sizes.items() if value is not None} | field_options(context.args)
+    chosen = read_recipe(recipe_path(recipe), given)
+    is_first = os.environ.get("RANK", "0") == "0"
+    if json is not None and not dry_run:
+        raise UserError("--json has no effect without --dry-run: a run keeps its records in its directory.")
+    if dry_run:
+        from abcgrpo.experiments.dry_run import dry_run as try_recipe
+        from abcgrpo.experiments.dry_run import terminal
+        from abcgrpo.files import write_json
+
+        found = try_recipe(chosen)
+        if is_first:
+            print(terminal(found))
+        if is_first and json is not None:
+            write_json(json, found)
+        return
     from abcgrpo.experiments.training import train as train_recipe
 
-    directory = train_recipe(read_recipe(recipe, field_options(context.args)))
-    if os.environ.get("RANK", "0") == "0":
+    directory = train_recipe(chosen)
+    if is_first:
         print(f"Trained: {directory}")
 
 

@@ -17,11 +17,13 @@ from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
 
 from abcgrpo.errors import UserError
+from abcgrpo.experiments.batches import plan_batches, require_processes
+from abcgrpo.experiments.data import training_examples
 from abcgrpo.experiments.manifest import environment
 from abcgrpo.experiments.recipe import Recipe
 from abcgrpo.files import json_line, write_json
 from abcgrpo.progress import Progress, quiet_libraries
-from abcgrpo.tasks import TrainingData, get_task, resolve_model, with_prompts
+from abcgrpo.tasks import get_task, resolve_model
 from abcgrpo.trl import ABCGRPOConfig, ABCGRPOTrainer
 
 MANIFEST = "run.json"
@@ -46,13 +48,10 @@ def train(recipe: Recipe) -> Path:
             f"{output} already holds a run. Give another output_dir, or remove that directory to train it anew."
         )
     is_new = not output.exists()  # the trainer makes it when it is built
-    dataset = _dataset(recipe, arguments.seed)
-    needed = (arguments.generation_batch_size or 0) // (arguments.num_generations or 1)
-    if len(dataset) < needed:
-        raise UserError(
-            f"A rollout takes {needed} problems, the training set has {len(dataset)}: no step could be made."
-        )
-    trainer = _trainer(recipe, arguments, dataset, _rewards(recipe))
+    require_processes(recipe, arguments.world_size)
+    dataset = Dataset.from_list(training_examples(recipe, arguments.seed))
+    plan_batches(arguments, arguments.world_size, len(dataset))
+    trainer = _trainer(recipe, arguments, dataset, reward_functions(recipe))
     trainer.accelerator.wait_for_everyone()  # no process may still be looking for a run when the first writes one
     trainer.remove_callback(PrinterCallback)
     if not trainer.accelerator.is_main_process:
@@ -99,16 +98,6 @@ def _arguments(recipe: Recipe) -> ABCGRPOConfig:
         raise UserError(f"The recipe's training fields do not fit together: {error}") from error
 
 
-def _dataset(recipe: Recipe, seed: int) -> Dataset:
-    """The task's rows with their prompts."""
-    task = get_task(recipe.task)
-    data = TrainingData(
-        recipe.num_problems, seed, recipe.dataset_name, recipe.dataset_config, recipe.skip_unusable_rows
-    )
-    template = task.template.changed(recipe.prompt_template, recipe.prompt_form)
-    return Dataset.from_list(with_prompts(task.training_rows(data), template))
-
-
 def _trainer(recipe: Recipe, arguments: ABCGRPOConfig, dataset: Dataset, rewards: list[Callable]) -> ABCGRPOTrainer:
     try:
         return ABCGRPOTrainer(
@@ -124,8 +113,12 @@ def _trainer(recipe: Recipe, arguments: ABCGRPOConfig, dataset: Dataset, rewards
         ) from error
 
 
-def _rewards(recipe: Recipe) -> list[Callable]:
-    """The recipe's reward functions, or the task's own."""
+def reward_functions(recipe: Recipe) -> list[Callable]:
+    """The recipe's reward functions, or the task's own.
+
+    Raises:
+        UserError: one that cannot be imported.
+    """
     if recipe.reward_funcs is None:
         return [get_task(recipe.task).reward]
     sys.path.insert(0, str(Path.cwd()))
