@@ -33,7 +33,7 @@ def main() -> None:
         )
         sys.exit(2)
     except KeyboardInterrupt:
-        print("Interrupted. `run` and `evaluate` go on from here; `train` starts anew.", file=sys.stderr)
+        print("Interrupted. The same command goes on from here.", file=sys.stderr)
         sys.exit(130)
 
 
@@ -56,6 +56,8 @@ def train(
     The keys are those of TRL's GRPOConfig (so TRL's documentation applies), the four thresholds eps_pos_high,
     eps_pos_low, eps_neg_high and eps_neg_low, and model_name_or_path, task, num_problems and reward_funcs. Any of them
     may be given again here, and wins: [bold]abcgrpo train recipe.yaml --learning_rate 1e-5 --eps_neg_high inf[/bold]
+
+    A run that was cut short goes on, exactly, when the same command is given again. SIGTERM and Ctrl-C save first.
     """
     from abcgrpo.experiments.recipe import read_recipe
     from abcgrpo.experiments.shipped import recipe_path

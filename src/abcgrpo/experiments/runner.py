@@ -6,12 +6,10 @@
     <output>/arms/<arm>/seed-<n>/evaluation/checkpoint-<step>/
     <output>/report/
 
-What is finished is not done again. An evaluation that was cut short goes on; a training run that was cut short starts
-anew.
+What is finished is not done again. A training run or an evaluation that was cut short goes on.
 """
 
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -126,7 +124,6 @@ class ExperimentRunner:
         else:
             training = job.directory / "training"
             if not (training / "run.json").exists() or read_json(training / "run.json")["status"] != "finished":
-                shutil.rmtree(training, ignore_errors=True)
                 write_yaml(job.directory / "recipe.yaml", job.recipe)
                 self._command(job, "train", str(job.directory / "recipe.yaml"))
             models = [str(path) for path in checkpoints_of(training)]

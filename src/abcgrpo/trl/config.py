@@ -1,4 +1,4 @@
-"""TRL's configuration with the four thresholds, and what of TRL's loss options the trainer takes or refuses."""
+"""TRL's configuration with the four thresholds and the guards of a long run, and what of TRL's options is refused."""
 
 from dataclasses import dataclass, field, fields
 
@@ -34,10 +34,12 @@ statement; set to anything else they are an error, because the trainer would not
 
 @dataclass
 class ABCGRPOConfig(GRPOConfig):
-    """`trl.GRPOConfig` plus the four thresholds of ABC-GRPO; every other field and default is TRL's.
+    """`trl.GRPOConfig` plus the four thresholds of ABC-GRPO, `update`, and what a long run needs to survive.
+
+    Every other field and default is TRL's.
 
     Raises:
-        ValueError: a threshold that is negative or not a number, or a loss option of TRL that this objective has no
+        ValueError: a threshold or a guard's limit that is none, or a loss option of TRL that this objective has no
             place for (see `REFUSED_OPTIONS`); the message names the option and what to use instead.
     """
 
@@ -70,8 +72,28 @@ class ABCGRPOConfig(GRPOConfig):
         },
     )
 
+    resume_minutes: float = field(
+        default=10.0,
+        metadata={"help": "Minutes between two states to resume from in output_dir/resume. 0: every step. inf: none."},
+    )
+    max_failed_rewards: float = field(
+        default=0.5,
+        metadata={"help": "Share of a rollout's rewards that may fail; past it the run stops."},
+    )
+    max_skipped_in_a_row: int = field(
+        default=10,
+        metadata={"help": "So many skipped optimizer steps in a row, for numbers that are not finite, stop the run."},
+    )
+    warn_ratio_above: float = field(default=100.0, metadata={"help": "Warn when `ratio/max` is above."})
+    warn_mismatch_above: float = field(
+        default=0.1,
+        metadata={"help": "Warn when the mean |sampler's log-prob − trainer's| of a rollout is above, in nats."},
+    )
+    warn_kl_above: float = field(default=1.0, metadata={"help": "Warn when `kl` is above, in nats per token."})
+
     def __post_init__(self) -> None:
         _ = self.boundaries
+        self._check_guards()
         if self.update not in ("fast", "stock"):
             raise ValueError(f"update must be 'fast' or 'stock', got {self.update!r}")
         if self.loss_type not in SUPPORTED_LOSS_TYPES:
@@ -84,6 +106,14 @@ class ABCGRPOConfig(GRPOConfig):
             if getattr(self, name) != default_of[name]:
                 raise ValueError(f"{name}={getattr(self, name)!r} has no effect on ABC-GRPO's loss: {advice}.")
         super().__post_init__()
+
+    def _check_guards(self) -> None:
+        if not self.resume_minutes >= 0:
+            raise ValueError(f"resume_minutes must be a number ≥ 0 or inf, got {self.resume_minutes!r}")
+        if not 0 <= self.max_failed_rewards <= 1:
+            raise ValueError(f"max_failed_rewards is a share, from 0 to 1, got {self.max_failed_rewards!r}")
+        if self.max_skipped_in_a_row < 1:
+            raise ValueError(f"max_skipped_in_a_row must be at least 1, got {self.max_skipped_in_a_row!r}")
 
     @property
     def boundaries(self) -> Boundaries:
