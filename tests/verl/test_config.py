@@ -86,7 +86,9 @@ def test_options_of_other_losses_in_the_policy_loss_are_errors(name):
 
 
 def test_every_refused_option_is_one_of_verls():
-    assert OTHER_LOSSES_OPTIONS.keys() <= {field.name for host in (ActorConfig, PolicyLossConfig) for field in fields(host)}
+    assert OTHER_LOSSES_OPTIONS.keys() <= {
+        field.name for host in (ActorConfig, PolicyLossConfig) for field in fields(host)
+    }
 
 
 def test_equation_3_is_verls_advantage_without_the_division():

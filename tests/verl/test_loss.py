@@ -41,19 +41,23 @@ def by_loops(batch: TokenBatch, bounds: Boundaries, agg_mode: str, info: dict, w
     """Loss and gradient written out token by token in Python's floats: the reference."""
     rows, columns = batch.log_prob.shape
     counts = [int(row.sum()) for row in batch.response_mask]
-    tokens, responses = info.get("batch_num_tokens", sum(counts)), info.get(
-        "global_batch_size", sum(count > 0 for count in counts)
+    tokens, responses = (
+        info.get("batch_num_tokens", sum(counts)),
+        info.get("global_batch_size", sum(count > 0 for count in counts)),
     )
     scale = info.get("loss_scale_factor", columns)
     loss, gradient = 0.0, torch.zeros(rows, columns, dtype=torch.float64)
     for i in range(rows):
-        share = info.get("dp_size", 1) * {
-            "token-mean": 1 / tokens,
-            "token-sum": 1.0,
-            "seq-mean-token-sum": 1 / responses,
-            "seq-mean-token-sum-norm": 1 / responses / scale,
-            "seq-mean-token-mean": 1 / responses / max(counts[i], 1),
-        }[agg_mode]
+        share = (
+            info.get("dp_size", 1)
+            * {
+                "token-mean": 1 / tokens,
+                "token-sum": 1.0,
+                "seq-mean-token-sum": 1 / responses,
+                "seq-mean-token-sum-norm": 1 / responses / scale,
+                "seq-mean-token-mean": 1 / responses / max(counts[i], 1),
+            }[agg_mode]
+        )
         for t in range(counts[i]):
             advantage = float(batch.advantages[i, t])
             ratio = math.exp(float(batch.log_prob[i, t]) - float(batch.old_log_prob[i, t]))
