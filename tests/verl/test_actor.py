@@ -94,10 +94,7 @@ def in_plain_torch(batch, agg_mode: str, intervals=INTERVALS):
         ratio = (response_log_probs(model, rows) - rows["old_log_probs"]).exp()
         clipped = torch.where(advantages > 0, ratio.clamp(*intervals[0]), ratio.clamp(*intervals[1]))
         losses = -clipped * advantages * rows["rollout_is_weights"] * mask
-        if agg_mode == "token-mean":
-            loss = losses.sum() / mask.sum()
-        else:
-            loss = (losses.sum(1) / mask.sum(1)).mean()
+        loss = losses.sum() / mask.sum() if agg_mode == "token-mean" else (losses.sum(1) / mask.sum(1)).mean()
         optimizer.zero_grad()
         loss.backward()
         norms.append(torch.nn.utils.clip_grad_norm_(model.parameters(), CLIPPED_NORM).item())

@@ -67,7 +67,7 @@ def test_thresholds_for_another_loss_are_an_error():
 
 
 def test_the_loss_without_thresholds_is_an_error():
-    with pytest.raises(ValueError, match="_target_=abcgrpo.verl.ABCGRPOPolicyLossConfig"):
+    with pytest.raises(ValueError, match=r"_target_=abcgrpo\.verl\.ABCGRPOPolicyLossConfig"):
         loss_with(actor_config(SELECTED[1]))
     with pytest.raises(ValueError, match="pass config="):
         loss_with(None)

@@ -1,4 +1,6 @@
 """verl's policy-loss configuration with the four thresholds."""
+# pyright: reportMissingImports=false, reportGeneralTypeIssues=false
+# verl is not in the environment of the type checker.
 
 from dataclasses import dataclass, fields
 

@@ -1,4 +1,6 @@
 """The objective under verl's calling convention for policy losses, and its registration."""
+# pyright: reportMissingImports=false, reportGeneralTypeIssues=false
+# verl is not in the environment of the type checker.
 
 from typing import Any
 
