@@ -21,11 +21,9 @@ from abcgrpo.experiments.manifest import environment
 from abcgrpo.experiments.recipe import Recipe
 from abcgrpo.files import json_line, write_json
 from abcgrpo.progress import Progress, quiet_libraries
+from abcgrpo.run_files import MANIFEST, METRICS
 from abcgrpo.tasks import TrainingData, get_task, resolve_model, with_prompts
 from abcgrpo.trl import ABCGRPOConfig, ABCGRPOTrainer
-
-MANIFEST = "run.json"
-METRICS = "metrics.jsonl"
 
 
 def train(recipe: Recipe) -> Path:
@@ -61,6 +59,7 @@ def train(recipe: Recipe) -> Path:
     with _manifest(recipe, trainer, output, is_new), Progress("training", trainer.args.max_steps) as progress:
         trainer.add_callback(_RunLog(output / METRICS, progress))
         trainer.train()
+        trainer.create_model_card()
     return output
 
 
@@ -111,7 +110,7 @@ def _dataset(recipe: Recipe, seed: int) -> Dataset:
 
 def _trainer(recipe: Recipe, arguments: ABCGRPOConfig, dataset: Dataset, rewards: list[Callable]) -> ABCGRPOTrainer:
     try:
-        return ABCGRPOTrainer(
+        trainer = ABCGRPOTrainer(
             model=resolve_model(recipe.model_name_or_path),
             reward_funcs=rewards,
             args=arguments,
@@ -122,6 +121,9 @@ def _trainer(recipe: Recipe, arguments: ABCGRPOConfig, dataset: Dataset, rewards
             f"The model {recipe.model_name_or_path!r} cannot be loaded. It is neither a directory here nor a model "
             f"that the hub lets us read: {str(error).splitlines()[0]}"
         ) from error
+    trainer.card_base = recipe.model_name_or_path
+    trainer.card_data = recipe.dataset_name or f"{len(dataset)} problems of the task {recipe.task}"
+    return trainer
 
 
 def _rewards(recipe: Recipe) -> list[Callable]:
