@@ -63,7 +63,7 @@ def _rule_panel(arms: list[str], curves: dict[str, Any], kind: str, side: str) -
 def _widths(arms: list[str]) -> alt.StrokeWidth:
     """Rules share most of their course: each arm is drawn thinner than those under it, so that all are seen."""
     widths = [max(2.0, 5.5 - 1.2 * number) for number in range(len(arms))]
-    return alt.StrokeWidth("arm:N", title=None, scale=alt.Scale(domain=arms, range=widths), legend=None)
+    return alt.StrokeWidth("arm:O", sort=arms, title=None, scale=alt.Scale(domain=arms, range=widths), legend=None)
 
 
 def forest_panels(summary: dict[str, Any]) -> list[Panel]:
