@@ -24,8 +24,7 @@ from abcgrpo.experiments.board import Board
 from abcgrpo.experiments.specification import EvaluationPlan, Experiment
 from abcgrpo.files import plain, read_json, write_json, write_yaml
 from abcgrpo.progress import PROGRESS_FILE
-
-SPECIFICATION = "experiment.json"
+from abcgrpo.run_files import ARMS, BASE, EVALUATION, EXPERIMENT, MANIFEST, TRAINING
 
 
 class CommandFailed(Exception):
@@ -49,7 +48,7 @@ class Job:
     @property
     def evaluations(self) -> Path:
         """Where samples go, a directory for each model."""
-        return self.directory / "evaluation"
+        return self.directory / EVALUATION
 
 
 @dataclass
@@ -66,7 +65,7 @@ class ExperimentRunner:
 
     def __post_init__(self) -> None:
         specification = plain(self.experiment.model_dump(mode="json"))
-        path = self.output / SPECIFICATION
+        path = self.output / EXPERIMENT
         if path.exists():
             known = read_json(path)
             changed = sorted(name for name in {*known, *specification} if known.get(name) != specification.get(name))
@@ -80,11 +79,11 @@ class ExperimentRunner:
         self.jobs = list(self._plan())
 
     def _plan(self) -> Iterator[Job]:
-        yield Job("base", self.output / "base")
+        yield Job(BASE, self.output / BASE)
         for seed in self.experiment.seeds:
             for arm in self.experiment.arms:
-                directory = self.output / "arms" / arm / f"seed-{seed}"
-                recipe = self.experiment.recipe(arm, seed, str(directory / "training"))
+                directory = self.output / ARMS / arm / f"seed-{seed}"
+                recipe = self.experiment.recipe(arm, seed, str(directory / TRAINING))
                 yield Job(f"{arm}, seed {seed}", directory, recipe.to_flat())
 
     def run(self) -> dict[str, str]:
@@ -122,8 +121,8 @@ class ExperimentRunner:
         if job.recipe is None:
             models = [self.experiment.model_name_or_path]
         else:
-            training = job.directory / "training"
-            if not (training / "run.json").exists() or read_json(training / "run.json")["status"] != "finished":
+            training = job.directory / TRAINING
+            if not (training / MANIFEST).exists() or read_json(training / MANIFEST)["status"] != "finished":
                 write_yaml(job.directory / "recipe.yaml", job.recipe)
                 self._command(job, "train", str(job.directory / "recipe.yaml"))
             models = [str(path) for path in checkpoints_of(training)]

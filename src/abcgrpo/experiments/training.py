@@ -24,13 +24,12 @@ from abcgrpo.experiments.manifest import environment
 from abcgrpo.experiments.recipe import Recipe
 from abcgrpo.files import json_line, locked, plain, read_json, write_json, write_text
 from abcgrpo.progress import Progress, quiet_libraries
+from abcgrpo.run_files import MANIFEST, METRICS
 from abcgrpo.tasks import get_task, resolve_model
 from abcgrpo.trl import ABCGRPOConfig, ABCGRPOTrainer
 from abcgrpo.trl.checkpoints import ROLLING, differences, newest_complete, step_of
 from abcgrpo.trl.resume import FREE
 
-MANIFEST = "run.json"
-METRICS = "metrics.jsonl"
 NO_WRITING = {
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO,
     errno.ENOTDIR, errno.EEXIST,
@@ -121,6 +120,7 @@ def _train_and_record(recipe: Recipe, trainer: ABCGRPOTrainer, output: Path, sta
             print(f"{output}: going on from step {step_of(state)}.", file=sys.stderr, flush=True)
         trainer.add_callback(_RunLog(output / METRICS, progress))
         trainer.train(str(state) if state else None)
+        trainer.create_model_card()
     shutil.rmtree(output / ROLLING, ignore_errors=True)  # of no use to a finished run
 
 
@@ -176,7 +176,7 @@ def _arguments(recipe: Recipe) -> ABCGRPOConfig:
 
 def _trainer(recipe: Recipe, arguments: ABCGRPOConfig, dataset: Dataset, rewards: list[Callable]) -> ABCGRPOTrainer:
     try:
-        return ABCGRPOTrainer(
+        trainer = ABCGRPOTrainer(
             model=resolve_model(recipe.model_name_or_path),
             reward_funcs=rewards,
             args=arguments,
@@ -187,6 +187,9 @@ def _trainer(recipe: Recipe, arguments: ABCGRPOConfig, dataset: Dataset, rewards
             f"The model {recipe.model_name_or_path!r} cannot be loaded. It is neither a directory here nor a model "
             f"that the hub lets us read: {str(error).splitlines()[0]}"
         ) from error
+    trainer.card_base = recipe.model_name_or_path
+    trainer.card_data = recipe.dataset_name or f"{len(dataset)} problems of the task {recipe.task}"
+    return trainer
 
 
 def reward_functions(recipe: Recipe) -> list[Callable]:
