@@ -36,14 +36,13 @@ def flat(tree: dict, path: str = "") -> dict:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_equations_3_and_6_and_the_four_thresholds_come_out(model):
-    from omegaconf import OmegaConf
-
     config = composed(model)
     assert config["algorithm"]["adv_estimator"] == "grpo"
     assert config["algorithm"]["norm_adv_by_std_in_grpo"] is False
     actor = config["actor_rollout_ref"]["actor"]
     assert actor["loss_agg_mode"] == "seq-mean-token-mean"
 
+    from omegaconf import OmegaConf
     from verl.utils.config import omega_conf_to_dataclass
 
     from abcgrpo import Boundaries
