@@ -21,8 +21,8 @@ def detectable_effect(spread: Spread, comparisons: int) -> float | None:
     """The true difference that gets a verdict in 80% of experiments with this spread, or None.
 
     Experiments are drawn with normal seeds and questions of the spread given, and judged by the rule itself: both p,
-    the interval's and that of the seeds' signs, are at most 5% / `comparisons`, Holm's bound for the smallest. None where no difference
-    could get one, because there are too few seeds for the family, or where nothing varied.
+    the interval's and that of the seeds' signs, are at most 5% / `comparisons`, Holm's bound for the smallest. None
+    where no difference could get one, because there are too few seeds for the family, or where nothing varied.
 
     Args:
         spread: taken for the true mean squares.
