@@ -85,17 +85,20 @@ def _pairs(runs: list[RunRecord], logs: list[dict[str, Any]]) -> list[Pair]:
 def _summary(checkable: list[dict[str, Any]], pairs: list[Pair]) -> list[str]:
     sentences = []
     for pair in pairs:
-        right = [each["claim"] for each in checkable if each["found"][pair.model]["agrees"]]
-        wrong = [each["claim"] for each in checkable if not each["found"][pair.model]["agrees"]]
+        found = {claim["claim"]: claim["found"][pair.model] for claim in checkable}
+        agreeing = sum(each["agrees"] for each in found.values())
         sentences.append(
-            f"{pair.model}: the logs agree with {len(right)} of {len(checkable)} claims: {_listed(right)}."
+            f"{pair.model}: the logs agree with {agreeing} of the {len(found)} claims that they can check."
         )
-        sentences.append(f"{pair.model}: they do not agree with {_listed(wrong)}.")
+        for agrees, words in ((True, "Agree"), (False, "Differ")):
+            listed = [
+                f"“{claim['claim']}” (logs: {value_text(claim, found[claim['claim']])})"
+                for claim in checkable
+                if found[claim["claim"]]["agrees"] == agrees
+            ]
+            if listed:
+                sentences.append(f"{words}: {'; '.join(listed)}.")
     return sentences
-
-
-def _listed(claims: list[str]) -> str:
-    return "; ".join(f"“{claim}”" for claim in claims) or "none"
 
 
 def entropy_ratio(pair: Pair) -> Derived:
@@ -185,15 +188,19 @@ def stated_text(claim: dict[str, Any]) -> str:
 
 
 def figure_text(claim: dict[str, Any], found: dict[str, Any]) -> str:
-    """What the logs say, for a table, and whether that agrees."""
-    shown = _text(found["value"], claim["unit"], digits=2 if claim["unit"] == "×" else 1)
+    """What the logs say, with its detail, and whether that agrees."""
     detail = f" ({found['detail']})" if found["detail"] else ""
-    return f"{shown}{detail}: {'agrees' if found['agrees'] else 'differs'}"
+    return f"{value_text(claim, found)}{detail}: {'agrees' if found['agrees'] else 'differs'}"
+
+
+def value_text(claim: dict[str, Any], found: dict[str, Any]) -> str:
+    """What the logs say, with its unit."""
+    return _text(found["value"], claim["unit"], digits=2 if claim["unit"] == "×" else 1)
 
 
 def _text(value: float, unit: str | None, digits: int) -> str:
     if unit is None:
         return "yes" if value else "no"
     if unit == "%":
-        return f"{100 * value:.{digits}f}%"
+        return f"{round(100 * value, digits):g}%"
     return f"{value:.{digits}f} {unit}" if unit == "×" else f"{value:g} {unit}"

@@ -5,7 +5,7 @@ from typing import Any
 import altair as alt
 
 from abcgrpo.report.figures import Panel, targets
-from abcgrpo.report.style import colour, dash, hidden, shape, shown, zoom
+from abcgrpo.report.style import colour, dash, hidden, picked, shape, shown, zoom
 from abcgrpo.report.tables import metric_title
 
 SIDES = {"positive": ("Â > 0", "Q2", "Q1"), "negative": ("Â < 0", "Q3", "Q4")}
@@ -55,7 +55,7 @@ def _rule_panel(arms: list[str], curves: dict[str, Any], kind: str, side: str) -
         title=f"{title}, {sign}",
         caption=f"{left} is left of r = 1, {right} right of it.",
         section="rules",
-        chart=alt.layer(one, labels, line, target.add_params(zoom())).add_params(hidden()),
+        chart=alt.layer(one, labels, line.add_params(picked()), target.add_params(zoom())).add_params(hidden()),
         extent=(0, furthest),
     )
 
@@ -104,4 +104,4 @@ def _forest(arms: list[str], rows: list[dict[str, Any]]) -> alt.LayerChart:
     point = chart.mark_point(size=70, filled=True, opacity=1).encode(
         x="difference:Q", y=y, yOffset=offset, color=colour(arms), shape=shape(arms), tooltip=tooltip
     )
-    return alt.layer(zero, interval, point).add_params(hidden())
+    return alt.layer(zero, interval.add_params(picked()), point).add_params(hidden())

@@ -7,7 +7,7 @@ import altair as alt
 import numpy as np
 
 from abcgrpo.report.quadrants import QUADRANTS
-from abcgrpo.report.style import SIZE, colour, dash, hidden, shape, shown, zoom
+from abcgrpo.report.style import SIZE, colour, dash, hidden, picked, shape, shown, zoom
 from abcgrpo.report.tables import metric_title
 from abcgrpo.report.training import LENGTH, ZERO_VARIANCE
 
@@ -107,7 +107,7 @@ def _score_chart(arms: list[str], rows: list[dict], seeds: list[dict], title: st
     points = chart.mark_point(size=60, filled=True, opacity=1).encode(
         x=_steps(), y=y, color=colour(arms), shape=shape(arms), tooltip=tooltip
     )
-    layers = [band, line, points.add_params(zoom())]
+    layers = [band, line.add_params(picked()), points.add_params(zoom())]
     if seeds:
         layers.insert(1, _thin_lines(arms, seeds, y))
     return alt.layer(*layers).add_params(hidden())
@@ -150,6 +150,7 @@ def _logged(summary: dict[str, Any], metric: str, title: str, axis: str, name: s
     line = line.mark_line(strokeWidth=2.2).encode(x=_steps(), y=y, color=colour(arms), strokeDash=dash(arms))
     tooltip = [alt.Tooltip("arm:N"), alt.Tooltip("step:Q", format=".0f"), alt.Tooltip("value:Q", format=".4~f")]
     target = targets(mean_rows).encode(x=_steps(), y=y, tooltip=tooltip)
+    thin = _thin_lines(arms, faint_rows, y)
     width = max(windows)
     smoothed = f"Running mean of {width} logged steps" if width > 1 else "As logged"
     return Panel(
@@ -157,7 +158,7 @@ def _logged(summary: dict[str, Any], metric: str, title: str, axis: str, name: s
         title=title,
         caption=f"{smoothed}{', mean over seeds; thin lines: single seeds' if several else '; faint: as logged'}.",
         section="training",
-        chart=alt.layer(_thin_lines(arms, faint_rows, y), line, target.add_params(zoom())).add_params(hidden()),
+        chart=alt.layer(thin, line.add_params(picked()), target.add_params(zoom())).add_params(hidden()),
         extent=_extent(mean_rows),
     )
 
@@ -197,7 +198,8 @@ def _line(steps: np.ndarray, values: np.ndarray, arm: str, seed: str | None = No
 def _clip_shares(summary: dict[str, Any]) -> Panel | None:
     """Where clip events lie: each quadrant's share of them."""
     chart = _quadrant_bars(summary, "clip_share", "share of a step's clip events", ".0%", ".1%")
-    caption = "Mean over the steps that have clip events. Points: single seeds."
+    several = any(len(content["seeds"]) > 1 for content in summary["arms"].values())
+    caption = "Mean over the steps that have clip events." + (" Points: single seeds." if several else "")
     return chart and Panel("clip_events", "Clip events by quadrant", caption, "clip", chart)
 
 
@@ -230,7 +232,8 @@ def _quadrant_bars(
     y = alt.Y("share:Q", title=title, axis=alt.Axis(format=axis_format))
     tooltip = [alt.Tooltip("arm:N"), alt.Tooltip("quadrant:N"), alt.Tooltip("share:Q", format=tooltip_format)]
     chart = shown(alt.Chart(alt.Data(values=bars))).mark_bar(cornerRadiusEnd=2)
-    layers = [chart.encode(x=x, xOffset=offset, y=y, color=colour(arms), tooltip=tooltip)]
+    bar = chart.encode(x=x, xOffset=offset, y=y, color=colour(arms), tooltip=tooltip)
+    layers = [bar.add_params(picked())]
     if dots:
         points = shown(alt.Chart(alt.Data(values=dots))).mark_point(size=14, filled=True, opacity=0.75, color="#888")
         layers.append(points.encode(x=x, xOffset=offset, y=y, tooltip=[*tooltip, alt.Tooltip("seed:N")]))

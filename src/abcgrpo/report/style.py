@@ -28,11 +28,11 @@ def look(arms: list[str]) -> dict[str, dict[str, Any]]:
     }
 
 
-def colour(arms: list[str], legend: bool = True) -> alt.Color:
+def colour(arms: list[str]) -> alt.Color:
     """The arm's colour."""
     scale = alt.Scale(domain=arms, range=[each["colour"] for each in look(arms).values()])
-    shown = alt.Legend(orient="bottom", symbolOpacity=1, symbolSize=120, columns=2, labelLimit=220)
-    return alt.Color("arm:N", title=None, scale=scale, legend=shown if legend else None)
+    legend = alt.Legend(orient="bottom", symbolOpacity=1, symbolSize=120, columns=2, labelLimit=220)
+    return alt.Color("arm:N", title=None, scale=scale, legend=legend)
 
 
 def dash(arms: list[str]) -> alt.StrokeDash:

@@ -48,18 +48,17 @@ def summarize(records: Records) -> dict[str, Any]:
 def _verdict(summary: dict[str, Any]) -> list[str]:
     """What can be said of the arms where no comparison has been made."""
     arms = summary["arms"]
-    sentences = []
+    claims = summary["published_claims"]
+    sentences = list(claims["summary"]) if claims else []
     if not summary["benchmarks"]:
         sentences.append(
             "No verdict on accuracy: these are training logs, without an evaluation. They tell how training went, not "
             "which arm answers better."
         )
-    if summary["published_claims"]:
-        sentences += summary["published_claims"]["summary"]
     reference = summary["reference"]
     for arm in arms:
         ratio = summary["entropy_ratio"].get(f"{arm} / {reference}")
-        if ratio is not None and not summary["published_claims"]:
+        if ratio is not None and not claims:
             sentences.append(f"Final entropy of {arm} is {ratio:.2f} × that of {reference}.")
     if len(arms) > 1:
         fewest = min(len(content["seeds"]) for content in arms.values())
