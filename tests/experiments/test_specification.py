@@ -53,7 +53,7 @@ def test_a_recipe_in_types_of_the_configuration(tmp_path):
         ("eps_neg_hihg: 0.2", "Did you mean 'eps_neg_high'"),
         ("max_steps: many", "max_steps='many'"),
         ("max_steps: 1.5", "max_steps=1.5"),
-        ("num_problems: 0", "training set empty"),
+        ("num_problems: 0", "should be at least 1"),
         ("max_steps: 2\nmax_steps: 3", "found duplicate key"),
         ("- [", "cannot be read as YAML"),
     ],

@@ -11,6 +11,7 @@ from typing import Any, get_type_hints
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from abcgrpo.errors import UserError, unknown_name
+from abcgrpo.experiments.shipped import run_name
 from abcgrpo.files import read_yaml
 
 
@@ -34,6 +35,10 @@ class Recipe:
     """Another text around `{problem}` than the task's."""
     prompt_form: str | None = None
     """`chat` (one user message) or `plain` (text, for models without a chat template); the task's by default."""
+    max_prompt_tokens: int | None = None
+    """Longest prompt, in the model's tokens; problems whose prompts are longer are left out, with a warning."""
+    num_processes: int | None = None
+    """How many processes the batch sizes are meant for; a run on any other number is refused."""
     reward_funcs: list[str] | None = None
     """Rewards instead of the task's, as `module.function`, in TRL's signature; the working directory is importable."""
     training: dict[str, Any] = field(default_factory=dict)
@@ -59,7 +64,7 @@ def read_recipe(path: Path, overrides: dict[str, Any] | None = None) -> Recipe:
     if overrides:
         recipe = recipe.with_fields(overrides, "command line")
     if "output_dir" not in recipe.training:
-        recipe = replace(recipe, training={"output_dir": f"runs/{path.stem}"} | recipe.training)
+        recipe = replace(recipe, training={"output_dir": f"runs/{run_name(path)}"} | recipe.training)
     return recipe
 
 
@@ -73,8 +78,9 @@ def recipe_from_flat(flat: dict[str, Any], where: str) -> Recipe:
     own = {name: typed(value, own_types[name], name, where) for name, value in flat.items() if name in own_types}
     if "model_name_or_path" not in own:
         raise UserError(f"{where}: model_name_or_path is missing: a directory, a hub id, or countdown-base.")
-    if own.get("num_problems") is not None and own["num_problems"] < 1:
-        raise UserError(f"{where}: num_problems={own['num_problems']} leaves the training set empty.")
+    for name in ("num_problems", "max_prompt_tokens", "num_processes"):
+        if own.get(name) is not None and own[name] < 1:
+            raise UserError(f"{where}: {name}={own[name]} should be at least 1.")
     training = training_fields({name: value for name, value in flat.items() if name not in own_types}, where)
     return Recipe(**own, training=training)
 

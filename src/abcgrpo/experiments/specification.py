@@ -77,6 +77,7 @@ class Experiment(_Strict):
     skip_unusable_rows: bool = False
     prompt_template: str | None = None
     prompt_form: str | None = None
+    max_prompt_tokens: int | None = Field(default=None, ge=1)
     reward_funcs: list[str] | None = None
     seeds: list[int] = Field(default=[0], min_length=1)
     arms: dict[str, Arm] = Field(min_length=1)
@@ -89,7 +90,8 @@ class Experiment(_Strict):
         Raises:
             UserError: fields that `ABCGRPOConfig` does not have, or thresholds that are none.
         """
-        own = {item.name: getattr(self, item.name) for item in fields(Recipe) if item.name != "training"}
+        shared = {item.name for item in fields(Recipe)} & type(self).model_fields.keys() - {"training"}
+        own = {name: getattr(self, name) for name in shared}
         thresholds = boundaries(self.arms[arm].boundaries, f"arm {arm}").to_dict()
         training = self.training | self.arms[arm].training | {"seed": seed, "output_dir": output_dir}
         return recipe_from_flat(own | thresholds | training, f"arm {arm}")

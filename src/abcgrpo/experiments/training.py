@@ -18,11 +18,13 @@ from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
 
 from abcgrpo.errors import UserError
+from abcgrpo.experiments.batches import plan_batches, require_processes
+from abcgrpo.experiments.data import training_examples
 from abcgrpo.experiments.manifest import environment
 from abcgrpo.experiments.recipe import Recipe
 from abcgrpo.files import json_line, locked, plain, read_json, write_json, write_text
 from abcgrpo.progress import Progress, quiet_libraries
-from abcgrpo.tasks import TrainingData, get_task, resolve_model, with_prompts
+from abcgrpo.tasks import get_task, resolve_model
 from abcgrpo.trl import ABCGRPOConfig, ABCGRPOTrainer
 from abcgrpo.trl.checkpoints import ROLLING, differences, newest_complete, step_of
 from abcgrpo.trl.resume import FREE
@@ -53,13 +55,10 @@ def train(recipe: Recipe) -> Path:
     arguments = _arguments(recipe)
     output = Path(str(arguments.output_dir))
     main = arguments.process_index == 0
-    dataset = _dataset(recipe, arguments.seed)
-    needed = (arguments.generation_batch_size or 0) // (arguments.num_generations or 1)
-    if len(dataset) < needed:
-        raise UserError(
-            f"A rollout takes {needed} problems, the training set has {len(dataset)}: no step could be made."
-        )
-    rewards = _rewards(recipe)
+    require_processes(recipe, arguments.world_size)
+    dataset = Dataset.from_list(training_examples(recipe, arguments.seed))
+    plan_batches(arguments, arguments.world_size, len(dataset))
+    rewards = reward_functions(recipe)
     with _claimed(output) if main else nullcontext():
         resumes = _may_go_on(recipe, output)
         trainer = _trainer(recipe, arguments, dataset, rewards)
@@ -175,16 +174,6 @@ def _arguments(recipe: Recipe) -> ABCGRPOConfig:
         raise UserError(f"The recipe's training fields do not fit together: {error}") from error
 
 
-def _dataset(recipe: Recipe, seed: int) -> Dataset:
-    """The task's rows with their prompts."""
-    task = get_task(recipe.task)
-    data = TrainingData(
-        recipe.num_problems, seed, recipe.dataset_name, recipe.dataset_config, recipe.skip_unusable_rows
-    )
-    template = task.template.changed(recipe.prompt_template, recipe.prompt_form)
-    return Dataset.from_list(with_prompts(task.training_rows(data), template))
-
-
 def _trainer(recipe: Recipe, arguments: ABCGRPOConfig, dataset: Dataset, rewards: list[Callable]) -> ABCGRPOTrainer:
     try:
         return ABCGRPOTrainer(
@@ -200,8 +189,12 @@ def _trainer(recipe: Recipe, arguments: ABCGRPOConfig, dataset: Dataset, rewards
         ) from error
 
 
-def _rewards(recipe: Recipe) -> list[Callable]:
-    """The recipe's reward functions, or the task's own."""
+def reward_functions(recipe: Recipe) -> list[Callable]:
+    """The recipe's reward functions, or the task's own.
+
+    Raises:
+        UserError: one that cannot be imported.
+    """
     if recipe.reward_funcs is None:
         return [get_task(recipe.task).reward]
     sys.path.insert(0, str(Path.cwd()))

@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 def training_rows(data: TrainingData) -> list[Row]:
     """Rows with `problem` and `answer`: all of them in their order, or `data.count` that its seed draws.
 
+    A problem that comes again with the same answer is left out, and a warning counts those.
+
     Raises:
         UserError: no `dataset_name`, rows that cannot be loaded or used, or fewer than are wanted.
     """
@@ -32,6 +34,7 @@ def training_rows(data: TrainingData) -> list[Row]:
         rows = read_file(Path(data.dataset_name).expanduser())
     else:
         rows = read_hub(HubDataset(data.dataset_name, config=data.dataset_config))
+    rows = _distinct(rows, data.dataset_name)
     if data.skip_unusable_rows:
         rows = _usable(rows, data.dataset_name)
     else:
@@ -44,6 +47,17 @@ def training_rows(data: TrainingData) -> list[Row]:
     if data.count > len(rows):
         raise UserError(f"num_problems={data.count}: {data.dataset_name} has {len(rows)} usable problems.")
     return random.Random(data.seed).sample(rows, data.count)
+
+
+def _distinct(rows: list[Row], source: str) -> list[Row]:
+    """Each problem with its answer once, the first time that it comes."""
+    distinct: dict[tuple[str, str], Row] = {}
+    for row in rows:
+        distinct.setdefault((" ".join(str(row["problem"]).split()), str(row["answer"])), row)
+    if len(distinct) < len(rows):
+        repeated = len(rows) - len(distinct)
+        logger.warning("%s: %d of %d rows repeat an earlier one and are left out", source, repeated, len(rows))
+    return list(distinct.values())
 
 
 def _usable(rows: list[Row], source: str) -> list[Row]:
