@@ -215,7 +215,7 @@ def test_nothing_that_the_rollout_needs_is_forgotten(tmp_path):
     """Every number that our own classes keep between steps is saved, or known to be of one step alone."""
     known = {
         *COUNTERS, "_update_old_elided",  # saved
-        "_update_deferring", "_update_old_deferred", "_update_pass", "_update_counts", "_loss_pass", "_sums",
+        "_update_deferring", "_update_old_deferred", "_update_pass", "_update_counts", "_scorer", "_loss_pass", "_sums",
         "_largest_ratio", "_passes", "_step_is_bad", "_failures", "_left_out",  # of one step or one rollout's making
         "_update_told_multimodal", "_above",  # what a log has said already
         "_signals", "_resume_point", "_staging", "_saved_at", "_last_saved", "_session_started", "_earlier_seconds",

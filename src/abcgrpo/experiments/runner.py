@@ -10,6 +10,7 @@ What is finished is not done again. A training run or an evaluation that was cut
 """
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -17,12 +18,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 
 from abcgrpo.errors import UserError
 from abcgrpo.evaluation.models import checkpoints_of
 from abcgrpo.experiments.board import Board
 from abcgrpo.experiments.specification import EvaluationPlan, Experiment
-from abcgrpo.files import plain, read_json, write_json, write_yaml
+from abcgrpo.files import locked, plain, read_json, write_json, write_yaml
 from abcgrpo.progress import PROGRESS_FILE
 
 SPECIFICATION = "experiment.json"
@@ -63,6 +65,7 @@ class ExperimentRunner:
     experiment: Experiment
     output: Path
     jobs: list[Job] = field(init=False)
+    _children: set[subprocess.Popen] = field(init=False, default_factory=set, repr=False)
 
     def __post_init__(self) -> None:
         specification = plain(self.experiment.model_dump(mode="json"))
@@ -90,8 +93,25 @@ class ExperimentRunner:
     def run(self) -> dict[str, str]:
         """Do what is not done yet, several jobs at a time. Returns what went wrong, by the names of the jobs.
 
-        A job that fails does not stop the others.
+        A job that fails does not stop the others. SIGTERM stops all; training runs save where they stand first, as
+        they do on Ctrl-C, which reaches them by itself.
+
+        Raises:
+            UserError: another process runs this experiment.
         """
+        before = signal.signal(signal.SIGTERM, self._stop)
+        try:
+            with locked(self.output, f"Another process is running the experiment in {self.output}."):
+                return self._run()
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        for child in list(self._children):
+            child.terminate()
+        raise SystemExit(128 + number)
+
+    def _run(self) -> dict[str, str]:
         failures: dict[str, str] = {}
         with Board([job.name for job in self.jobs]) as board, ThreadPoolExecutor(self._workers()) as pool:
             futures = {job.name: pool.submit(self._do, job) for job in self.jobs}
@@ -149,9 +169,10 @@ class ExperimentRunner:
             command = [sys.executable, "-m", "abcgrpo", *arguments]
             output.write(f"$ {' '.join(command)}\n")
             output.flush()
-            code = subprocess.run(
-                command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
-            ).returncode
+            child = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+            self._children.add(child)
+            code = child.wait()
+            self._children.discard(child)
         if code != 0:
             lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
             raise CommandFailed(f"`abcgrpo {arguments[0]}` ended with exit code {code}: {lines[-1]} (all of it: {log})")
