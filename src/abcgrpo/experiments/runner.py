@@ -112,6 +112,7 @@ class ExperimentRunner:
         Raises:
             UserError: another process runs this experiment.
         """
+        self.output.mkdir(parents=True, exist_ok=True)
         before = signal.signal(signal.SIGTERM, self._stop)
         try:
             with locked(self.output, f"Another process is running the experiment in {self.output}."):
