@@ -13,9 +13,9 @@ from accelerate.utils.launch import prepare_deepspeed_cmd_env, prepare_multi_gpu
 
 from abcgrpo.experiments.dry_run import dry_run
 from abcgrpo.experiments.recipe import read_recipe
-from abcgrpo.experiments.shipped import LAUNCH, SHIPPED, recipe_path
+from abcgrpo.experiments.shipped import SHIPPED, recipe_path
 
-FILES = {path.stem: path for path in (SHIPPED / LAUNCH).glob("*.yaml")}
+FILES = {path.stem: path for path in (SHIPPED / "launch").glob("*.yaml")}
 FOR_ACCELERATE = ["ddp", "fsdp2", "zero2", "zero3"]
 
 

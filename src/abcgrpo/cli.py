@@ -25,6 +25,10 @@ app = typer.Typer(
 
 def main() -> None:
     """Run a command. A mistake that the user can mend is a paragraph on standard error and exit code 2."""
+    if "ABCGRPO_PROGRESS_FILE" in os.environ:  # started by `run`
+        from abcgrpo.progress import end_with_parent
+
+        end_with_parent()
     try:
         app()
     except UserError as error:
@@ -33,7 +37,7 @@ def main() -> None:
         )
         sys.exit(2)
     except KeyboardInterrupt:
-        print("Interrupted. `run` and `evaluate` go on from here; `train` starts anew.", file=sys.stderr)
+        print("Interrupted. The same command goes on from here.", file=sys.stderr)
         sys.exit(130)
 
 
@@ -56,6 +60,8 @@ def train(
     The keys are those of TRL's GRPOConfig (so TRL's documentation applies), the four thresholds eps_pos_high,
     eps_pos_low, eps_neg_high and eps_neg_low, and model_name_or_path, task, num_problems and reward_funcs. Any of them
     may be given again here, and wins: [bold]abcgrpo train recipe.yaml --learning_rate 1e-5 --eps_neg_high inf[/bold]
+
+    A run that was cut short goes on, exactly, when the same command is given again. SIGTERM and Ctrl-C save first.
     """
     from abcgrpo.experiments.recipe import read_recipe
     from abcgrpo.experiments.shipped import recipe_path
@@ -244,42 +250,114 @@ def refuse_given(options: dict[str, Any], beside: str) -> None:
 def run(
     experiment: Annotated[str, typer.Argument(help="A YAML file, or the name of a shipped experiment: quickstart.")],
     output: Annotated[Path | None, typer.Option(help="Default: runs/ and the experiment's name.")] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Run nothing: say what the experiment will show, and what it cannot.")
+    ] = False,
 ) -> None:
-    """Run an experiment: the base, every arm with every seed, their evaluation, and a report.
+    """Run an experiment: the base, every arm with every seed, their evaluation, and a report with verdicts.
 
-    What is finished is not done again, so the same command goes on after an interruption.
+    What is finished is not done again, so the same command goes on after an interruption. An arm that fails does not
+    stop the others; the exit code is then 1.
     """
+    from abcgrpo.experiments.plan import cannot_conclude
+    from abcgrpo.experiments.plan import plan as planned
     from abcgrpo.experiments.runner import ExperimentRunner
     from abcgrpo.experiments.specification import experiment_path, read_experiment
 
     directory = output or Path("runs") / experiment_path(experiment).stem
-    failures = ExperimentRunner(read_experiment(experiment), directory).run()
-    for name, reason in failures.items():
-        print(f"{name}: {reason}", file=sys.stderr)
+    runner = ExperimentRunner(read_experiment(experiment), directory)
+    if plan:
+        print("\n".join(planned(runner)))
+        return
+    if impossible := cannot_conclude(runner.experiment):
+        print(impossible, file=sys.stderr, flush=True)
+    failures = runner.run()
     if len(failures) == 0 or any((directory / "arms").glob("*/seed-*/evaluated.json")):
         write_report([directory], directory / "report")
     if failures:
+        print(f"{len(failures)} of {len(runner.jobs)} jobs failed; the same command tries them again:", file=sys.stderr)
+        for name, reason in failures.items():
+            print(f"- {name}: {reason}", file=sys.stderr)
         sys.exit(1)
 
 
 @app.command()
 def report(
-    runs: Annotated[list[Path], typer.Argument(help="Directories of experiments or of single runs.")],
-    output: Annotated[Path, typer.Option(help="Where report.html, report.md, report.json and the figures go.")] = Path(
+    runs: Annotated[list[Path] | None, typer.Argument(help="Directories of experiments or of single runs.")] = None,
+    output: Annotated[Path, typer.Option(help="Where report.html, .md, .tex, .json and the figures go.")] = Path(
         "report"
     ),
+    log: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=PATH",
+            help="A training log: trainer_state.json, TensorBoard event files or their directory, or a run of ours. "
+            "Again with the same NAME for another seed.",
+        ),
+    ] = None,
 ) -> None:
-    """Make the report from the files that runs have left. Nothing is trained or sampled."""
-    write_report(runs, output)
+    """Make the report from the files that runs have left, and from training logs. Nothing is trained or sampled."""
+    if not runs and not log:
+        raise UserError("Nothing to report on: give directories of experiments or runs, or --log NAME=PATH.")
+    write_report(runs or [], output, [named_path(each) for each in log or []])
 
 
-def write_report(runs: list[Path], output: Path) -> None:
+@app.command()
+def doctor(engine: Annotated[str, typer.Option(help="verl.")]) -> None:
+    """Check that an engine will find what this package gives it, before a run does.
+
+    Prints versions, the routes by which the engine's processes find the policy loss, and what is wrong with what to do
+    about it. Exit code 1 where training would not work.
+    """
+    from abcgrpo.doctor import examine
+
+    findings = examine(engine)
+    for finding in findings:
+        print(f"{finding.state:6}{finding.text}")
+    if any(finding.state == "wrong" for finding in findings):
+        sys.exit(1)
+
+
+def write_report(runs: list[Path], output: Path, logs: list[tuple[str, Path]] | None = None) -> None:
     """Write the report, print its table, and name its page."""
     from abcgrpo.report import load, write
+    from abcgrpo.report.document import terminal_comparisons
     from abcgrpo.report.tables import terminal_table
 
-    results().print(terminal_table(write(load(runs), output)))
+    records = load(runs, logs or [])
+    summary = write(records, output, rule_curves_of(records))
+    results().print(terminal_table(summary))
+    if comparisons := terminal_comparisons(summary):
+        results().print(comparisons)
+    for line in [*summary["verdict"], *(f"Missing: {each}" for each in summary["missing"])]:
+        print(f"- {line}")
     print(f"Report: {output / 'report.html'}")
+
+
+def rule_curves_of(records: Any) -> dict[str, Any]:
+    """The curves of the arms' rules, computed with the objective. Loads torch, where there is a rule to draw."""
+    from abcgrpo.report.runs import boundaries_of
+
+    thresholds = {arm: found for arm, runs in records.by_arm.items() if (found := boundaries_of(runs))}
+    if not thresholds:
+        return {}
+    from abcgrpo.boundaries import Boundaries
+    from abcgrpo.curves import rule_curves
+
+    rules = {arm: {name: float(value) for name, value in found.items()} for arm, found in thresholds.items()}
+    return rule_curves({arm: Boundaries(**values) for arm, values in rules.items()})
+
+
+def named_path(text: str) -> tuple[str, Path]:
+    """`NAME=PATH` in its parts.
+
+    Raises:
+        UserError: one of them is missing.
+    """
+    name, equals, path = text.partition("=")
+    if not (name.strip() and equals and path):
+        raise UserError(f"--log {text!r} is not understood: write NAME=PATH, such as --log GRPO=runs/grpo.")
+    return name.strip(), Path(path)
 
 
 def results() -> Console:

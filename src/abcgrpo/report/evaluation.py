@@ -7,7 +7,8 @@ from typing import Any
 from rich.table import Table
 
 from abcgrpo.files import plain, write_json, write_text
-from abcgrpo.report.tables import cell, metric_title, percent
+from abcgrpo.report.tables import cell, metric_title, percent, tabular
+from abcgrpo.report.tables import markdown as markdown_table
 
 Line = tuple[str, str, list[str]]
 """Benchmark, model, cells."""
@@ -64,32 +65,18 @@ def terminal(results: dict[str, Any]) -> Table:
 
 def markdown(results: dict[str, Any]) -> str:
     """Every interval written out, and the notes."""
-    rows = [["", "", *titles(results)], ["---"] * (len(titles(results)) + 2)]
-    rows += [[benchmark, model, *cells] for benchmark, model, cells in lines(results)]
-    escaped = [[each.replace("|", "\\|") for each in row] for row in rows]
+    table = markdown_table(
+        ["", "", *titles(results)], [[benchmark, model, *cells] for benchmark, model, cells in lines(results)]
+    )
     notes = "\n".join(f"- {note}" for note in results["notes"])
-    return "\n".join("| " + " | ".join(row) + " |" for row in escaped) + f"\n\n{notes}\n"
+    return f"{table}\n\n{notes}\n"
 
 
 def latex(results: dict[str, Any]) -> str:
     """A `tabular` for the booktabs package, values without intervals, notes as comments."""
     columns = results["columns"]
-    out = [f"% {' '.join(note.split())}" for note in results["notes"]]
-    out += [r"\begin{tabular}{ll" + "r" * len(columns) + "}", r"\toprule"]
-    out += [" & ".join(["Benchmark", "Method", *map(metric_title, columns)]) + r" \\", r"\midrule"]
-    before = None
-    for benchmark, model, cells in lines(results):
-        if before not in (None, benchmark):
-            out.append(r"\midrule")
-        values = [each.partition(" ")[0].replace("–", "--") for each in cells[: len(columns)]]
-        shown = "" if benchmark == before else latex_text(benchmark)
-        out.append(" & ".join([shown, latex_text(model), *values]) + r" \\")
-        before = benchmark
-    return "\n".join([*out, r"\bottomrule", r"\end{tabular}", ""])
-
-
-def latex_text(text: str) -> str:
-    """Text with TeX's own characters escaped."""
-    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "−": "$-$"}
-    special |= {character: f"\\{character}" for character in "&%$#_{}"}
-    return "".join(special.get(character, character) for character in text)
+    values = [
+        [benchmark, model, *(each.partition(" ")[0] for each in cells[: len(columns)])]
+        for benchmark, model, cells in lines(results)
+    ]
+    return tabular(["Benchmark", "Method", *map(metric_title, columns)], values, results["notes"])

@@ -1,15 +1,28 @@
 """What runs have left on disk, read into memory."""
 
+import json
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from abcgrpo.errors import UserError
-from abcgrpo.evaluation.store import SETTINGS, Evaluation, read_evaluation
-from abcgrpo.files import read_json, read_json_lines
+from abcgrpo.evaluation.store import SAMPLES, SETTINGS, Evaluation, read_evaluation
+from abcgrpo.files import read_json
+from abcgrpo.report.logs import Series, read_log
+from abcgrpo.report.quadrants import with_quadrants
+from abcgrpo.run_files import ARMS, BASE, EVALUATION, EXPERIMENT, MANIFEST, TRAINING
 
-BASE = "base"
 DEFAULT_PASS_AT_K = [2, 4, 8, 16, 32, 64]
+
+
+@dataclass
+class Measured:
+    """A finished evaluation, and where its samples are."""
+
+    evaluation: Evaluation
+    samples: Path
 
 
 @dataclass
@@ -18,11 +31,21 @@ class RunRecord:
 
     arm: str
     seed: int
-    manifest: dict[str, Any]
-    metrics: list[dict[str, Any]]
-    """What the trainer logged, a mapping per logging step; `step` counts optimizer steps."""
-    evaluations: dict[int, Evaluation]
-    """By the step of the checkpoint."""
+    metrics: Series
+    """What the trainer logged: metric → optimizer step → value."""
+    manifest: dict[str, Any] | None = None
+    """The content of `run.json`; None where all there is of a run is its log."""
+    evaluations: dict[str, dict[int, Measured]] = field(default_factory=dict)
+    """Benchmark → step of the checkpoint, ascending."""
+
+    @property
+    def steps(self) -> int:
+        """The last step that was logged."""
+        return max((step for series in self.metrics.values() for step in series), default=0)
+
+    def last(self, benchmark: str) -> Measured | None:
+        """The evaluation at the run's last step, which was fixed beforehand: never an earlier one in its place."""
+        return self.evaluations.get(benchmark, {}).get((self.manifest or {}).get("steps", -1))
 
 
 @dataclass
@@ -31,73 +54,137 @@ class Records:
 
     title: str
     runs: list[RunRecord] = field(default_factory=list)
-    base: Evaluation | None = None
+    base: dict[str, Measured] = field(default_factory=dict)
+    """By benchmark."""
     pass_at_k: list[int] = field(default_factory=lambda: list(DEFAULT_PASS_AT_K))
     missing: list[str] = field(default_factory=list)
-    """What should be there and is not, in words."""
+    """What should be there and is not, or was read in part, in words."""
+    planned: list[str] = field(default_factory=list)
+    """The arms that experiments name, whether there are runs of them or not."""
 
     @property
-    def arms(self) -> list[str]:
-        """Names of the arms, the one that others are compared with first."""
-        return list(dict.fromkeys(run.arm for run in self.runs))
+    def by_arm(self) -> dict[str, list[RunRecord]]:
+        """The runs of each arm, the arm that others are compared with first."""
+        arms: dict[str, list[RunRecord]] = {}
+        for run in self.runs:
+            arms.setdefault(run.arm, []).append(run)
+        return arms
+
+    @property
+    def planned_arms(self) -> list[str]:
+        """All arms, those without a run too; the first is the baseline."""
+        return list(dict.fromkeys([*self.planned, *self.by_arm]))
+
+    @property
+    def benchmarks(self) -> list[str]:
+        """Those that the base or any run was measured on."""
+        return list(dict.fromkeys([*self.base, *(name for run in self.runs for name in run.evaluations)]))
 
 
-def load(directories: list[Path]) -> Records:
-    """Read experiments (a directory with `experiment.json`) and single runs (one with `run.json`).
+def load(directories: Sequence[Path], logs: Sequence[tuple[str, Path]] = ()) -> Records:
+    """Read experiments (a directory with `experiment.json`), single runs (one with `run.json`) and training logs.
+
+    Args:
+        directories: of experiments and runs.
+        logs: an arm's name and a path for `read_log`; a name may come again, for another seed.
 
     Raises:
-        UserError: a directory that is neither, or that holds no finished run.
+        UserError: a directory that is neither, or nothing that can be shown.
     """
-    records = Records(title=", ".join(path.resolve().name for path in directories))
+    records = Records(title=", ".join([*(path.resolve().name for path in directories), *dict(logs)]))
     for directory in directories:
-        if (directory / "experiment.json").exists():
+        if (directory / EXPERIMENT).exists():
             _load_experiment(directory, records)
-        elif (directory / "run.json").exists():
-            _load_run(directory, directory / "evaluation", records)
+        elif (directory / MANIFEST).exists():
+            _load_run(directory, directory / EVALUATION, records)
         else:
             raise UserError(
-                f"{directory} holds no experiment and no run: neither experiment.json nor run.json is there."
+                f"{directory} holds no experiment and no run: neither {EXPERIMENT} nor {MANIFEST} is there. "
+                f"A training log of another program is given as --log NAME={directory}."
             )
+    for name, path in logs:
+        _load_log(name, path, records)
     if not records.runs:
-        raise UserError(f"There is no finished run in {', '.join(map(str, directories))}. {' '.join(records.missing)}")
+        where = ", ".join(str(path) for path in [*directories, *(path for _, path in logs)])
+        raise UserError(f"There is no finished run in {where}. {' '.join(records.missing)}")
+    repeated = [each for each, count in Counter((run.arm, run.seed) for run in records.runs).items() if count > 1]
+    if repeated:
+        raise UserError(f"There are two runs of {repeated[0][0]} with seed {repeated[0][1]}: name them apart.")
     return records
 
 
 def _load_experiment(directory: Path, records: Records) -> None:
-    experiment = read_json(directory / "experiment.json")
+    experiment = read_json(directory / EXPERIMENT)
     records.pass_at_k = experiment["evaluation"]["pass_at_k"]
-    for path in sorted((directory / BASE / "evaluation").glob(f"*/*/{SETTINGS}")):
-        records.base = _evaluation(path.parent, records)
+    records.planned += experiment["arms"]
+    for path in sorted((directory / BASE / EVALUATION).glob(f"*/*/{SETTINGS}")):
+        if found := _evaluation(path.parent, records):
+            records.base[path.parent.name] = found
     for arm in experiment["arms"]:
+        waiting = []
         for seed in experiment["seeds"]:
-            job = directory / "arms" / arm / f"seed-{seed}"
-            if (job / "training" / "run.json").exists():
-                _load_run(job / "training", job / "evaluation", records, arm, seed)
+            job = directory / ARMS / arm / f"seed-{seed}"
+            if (job / TRAINING / MANIFEST).exists():
+                _load_run(job / TRAINING, job / EVALUATION, records, arm, seed)
             else:
-                records.missing.append(f"{arm}, seed {seed}: not trained yet.")
+                waiting.append(seed)
+        if waiting:
+            seeds = ", ".join(map(str, waiting))
+            records.missing.append(f"{arm}, seed{'s' * (len(waiting) > 1)} {seeds}: not trained yet.")
 
 
 def _load_run(
     training: Path, evaluations: Path, records: Records, arm: str | None = None, seed: int | None = None
 ) -> None:
-    manifest = read_json(training / "run.json")
+    manifest = read_json(training / MANIFEST)
     name = arm or training.resolve().name
     seed = int(manifest["recipe"].get("seed", 42)) if seed is None else seed  # 42 is TRL's default
     if manifest["status"] != "finished":
         records.missing.append(f"{name}, seed {seed}: {manifest['status']}, {manifest.get('error', 'not finished')}.")
         return
-    measured = {
-        int(path.parts[-3].rpartition("-")[2]): found
-        for path in sorted(evaluations.glob(f"checkpoint-*/*/{SETTINGS}"))
-        if (found := _evaluation(path.parent, records))
-    }
-    metrics = list(read_json_lines(training / "metrics.jsonl"))
-    records.runs.append(RunRecord(name, seed, manifest, metrics, dict(sorted(measured.items()))))
+    metrics = _metrics(f"{name}, seed {seed}", training, records)
+    run = RunRecord(name, seed, metrics, manifest)
+    for path in sorted(evaluations.glob(f"checkpoint-*/*/{SETTINGS}")):
+        step = int(path.parts[-3].rpartition("-")[2])
+        if found := _evaluation(path.parent, records):
+            run.evaluations.setdefault(path.parent.name, {})[step] = found
+    run.evaluations = {name: dict(sorted(by_step.items())) for name, by_step in run.evaluations.items()}
+    records.missing += [
+        f"{name}, seed {seed}: not measured on {benchmark} at its last step, {manifest['steps']}."
+        for benchmark in run.evaluations
+        if not run.last(benchmark)
+    ]
+    records.runs.append(run)
 
 
-def _evaluation(path: Path, records: Records) -> Evaluation | None:
+def _load_log(name: str, path: Path, records: Records) -> None:
+    """A run of which only a log is known: seeds are numbered in the order in which logs are given."""
+    if (path / MANIFEST).exists():
+        _load_run(path, path / EVALUATION, records, name)
+        return
+    if (path / EXPERIMENT).exists():
+        raise UserError(f"{path} holds an experiment: give it without --log and a name.")
+    taken = {run.seed for run in records.runs if run.arm == name}
+    seed = next(number for number in range(len(taken) + 1) if number not in taken)
+    if metrics := _metrics(name, path, records):
+        records.runs.append(RunRecord(name, seed, metrics))
+
+
+def _metrics(name: str, path: Path, records: Records) -> Series:
     try:
-        return read_evaluation(path)
+        log = read_log(path)
+    except UserError as error:
+        records.missing.append(f"{name}: {error}")
+        return {}
+    records.missing += [f"{name}: {problem}" for problem in log.problems]
+    return with_quadrants(log.metrics)
+
+
+def _evaluation(path: Path, records: Records) -> Measured | None:
+    try:
+        return Measured(read_evaluation(path), path / SAMPLES)
     except UserError as error:
         records.missing.append(str(error))
-        return None
+    except (json.JSONDecodeError, KeyError) as error:
+        records.missing.append(f"{path} cannot be read: {type(error).__name__}: {error}.")
+    return None

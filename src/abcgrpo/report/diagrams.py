@@ -1,0 +1,113 @@
+"""Two more kinds of figures: the rules themselves, and the differences between arms with their intervals."""
+
+from typing import Any
+
+import altair as alt
+
+from abcgrpo.report.figures import Drawing, Panel, targets
+from abcgrpo.report.style import colour, dash, hidden, picked, shape, shown, zoom
+from abcgrpo.report.tables import metric_title
+
+SIDES = {"positive": ("Â > 0", "Q2", "Q1"), "negative": ("Â < 0", "Q3", "Q4")}
+"""By sign of the advantage: its title, and the quadrants left and right of r = 1."""
+KINDS = {
+    "surrogate": ("What is maximized", "surrogate r̃·Â"),
+    "gradient": ("Gradient", "gradient in log π"),
+}
+
+
+def rule_panels(arms: list[str], curves: dict[str, Any]) -> list[Panel]:
+    """Surrogate and gradient against r, for Â > 0 and Â < 0, a line for each arm.
+
+    Args:
+        arms: all arms of the report, in order.
+        curves: as `abcgrpo.curves.rule_curves` computes them with the objective.
+    """
+    if not curves.get("rules"):
+        return []
+    return [_rule_panel(arms, curves, kind, side) for side in SIDES for kind in KINDS]
+
+
+def _rule_panel(arms: list[str], curves: dict[str, Any], kind: str, side: str) -> Panel:
+    sign, left, right = SIDES[side]
+    title, axis = KINDS[kind]
+    rows = [
+        {"arm": arm, "r": ratio, "value": value}
+        for arm, by_side in curves["rules"].items()
+        for ratio, value in zip(curves["ratio"], by_side[side][kind], strict=True)
+    ]
+    furthest = max(curves["ratio"])
+    x = alt.X("r:Q", title="importance ratio r", scale=alt.Scale(domain=[0, furthest], nice=False))
+    y = alt.Y("value:Q", title=axis)
+    line = shown(alt.Chart(alt.Data(values=rows))).mark_line()
+    line = line.encode(x=x, y=y, color=colour(arms), strokeDash=dash(arms), strokeWidth=_widths(arms))
+    tooltip = [alt.Tooltip("arm:N"), alt.Tooltip("r:Q", format=".2f"), alt.Tooltip("value:Q", format=".3f")]
+    target = targets(rows).encode(x=x, y=y, tooltip=tooltip)
+    one = alt.Chart(alt.Data(values=[{"r": 1}])).mark_rule(strokeDash=[3, 3], opacity=0.5, color="#888").encode(x="r:Q")
+    names = [
+        {"r": 0.5, "name": left, "text": f"{left}: {sign}, r < 1"},
+        {"r": (1 + furthest) / 2, "name": right, "text": f"{right}: {sign}, r > 1"},
+    ]
+    labels = alt.Chart(alt.Data(values=names)).mark_text(fontSize=15, fontWeight="bold", opacity=0.55, color="#888")
+    labels = labels.encode(x="r:Q", y=alt.value(10), text="name:N", tooltip="text:N")
+    return Panel(
+        name=f"rule_{kind}_{side}",
+        title=f"{title}, {sign}",
+        caption=f"{left} is left of r = 1, {right} right of it.",
+        section="rules",
+        chart=alt.layer(one, labels, line.add_params(picked()), target.add_params(zoom())).add_params(hidden()),
+        extent=(0, furthest),
+    )
+
+
+def _widths(arms: list[str]) -> alt.StrokeWidth:
+    """Rules share most of their course: each arm is drawn thinner than those under it, so that all are seen."""
+    widths = [max(2.0, 5.5 - 1.2 * number) for number in range(len(arms))]
+    return alt.StrokeWidth("arm:O", sort=arms, title=None, scale=alt.Scale(domain=arms, range=widths), legend=None)
+
+
+def forest_panels(summary: dict[str, Any]) -> list[Panel]:
+    """Each arm's difference from the baseline with its interval, a panel for each benchmark."""
+    comparisons = summary["comparisons"]
+    arms = list(summary["arms"])
+    found = []
+    for benchmark in dict.fromkeys(each["benchmark"] for each in comparisons):
+        kept = ("arm", "metric", "difference", "low", "high", "verdict")
+        rows = [
+            {name: each[name] for name in kept} | {"metric": metric_title(each["metric"])}
+            for each in comparisons
+            if each["benchmark"] == benchmark
+        ]
+        baseline = next(each["baseline"] for each in comparisons if each["benchmark"] == benchmark)
+        found.append(
+            Panel(
+                name=f"comparison_{benchmark}" if len(summary["benchmarks"]) > 1 else "comparison",
+                title=f"Difference from {baseline}" + (f" · {benchmark}" if len(summary["benchmarks"]) > 1 else ""),
+                caption="Points with 95% paired intervals; an interval that holds 0 does not tell the arms apart.",
+                section="comparison",
+                chart=_forest(arms, rows),
+            )
+        )
+    return found
+
+
+def _forest(arms: list[str], rows: list[dict[str, Any]]) -> Drawing:
+    metrics = list(dict.fromkeys(row["metric"] for row in rows))
+    chart = shown(alt.Chart(alt.Data(values=rows)))
+    y = alt.Y("metric:N", title=None, sort=metrics, axis=alt.Axis(labelFontSize=12))
+    offset = alt.YOffset("arm:N", sort=arms)
+    percent = alt.Axis(format="+.0%")
+    zero = alt.Chart(alt.Data(values=[{"difference": 0}])).mark_rule(opacity=0.6, color="#888").encode(x="difference:Q")
+    interval = chart.mark_rule(strokeWidth=2).encode(
+        x=alt.X("low:Q", title="difference", axis=percent), x2="high:Q", y=y, yOffset=offset, color=colour(arms)
+    )
+    tooltip = [
+        alt.Tooltip("arm:N"),
+        alt.Tooltip("metric:N"),
+        *(alt.Tooltip(f"{part}:Q", format="+.1%") for part in ("difference", "low", "high")),
+        alt.Tooltip("verdict:N"),
+    ]
+    point = chart.mark_point(size=70, filled=True, opacity=1).encode(
+        x="difference:Q", y=y, yOffset=offset, color=colour(arms), shape=shape(arms), tooltip=tooltip
+    )
+    return alt.layer(zero, interval.add_params(picked()), point).add_params(hidden())
