@@ -75,7 +75,7 @@ MISTAKES = {
     "a model that no hub has": (RECIPE, ("--model_name_or_path", "nobody/nothing"), "cannot be loaded"),
     "a data set that would be ignored": (RECIPE, ("--dataset_name", "some/data"), "has no effect with task countdown"),
     "mathematics without a data set": (RECIPE, ("--task", "mathematics"), "needs dataset_name"),
-    "an empty dataset": (RECIPE, ("--num_problems", "0"), "training set empty"),
+    "an empty dataset": (RECIPE, ("--num_problems", "0"), "should be at least 1"),
     "a reward of the wrong length": (RECIPE, ("--reward_funcs", "[rewards.short]"), "returned 1 rewards, but"),
     "a reward that is not there": (RECIPE, ("--reward_funcs", "[rewards.nothing]"), "cannot be imported"),
     "fewer problems than a rollout takes": (

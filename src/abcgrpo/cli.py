@@ -25,6 +25,10 @@ app = typer.Typer(
 
 def main() -> None:
     """Run a command. A mistake that the user can mend is a paragraph on standard error and exit code 2."""
+    if "ABCGRPO_PROGRESS_FILE" in os.environ:  # started by `run`
+        from abcgrpo.progress import end_with_parent
+
+        end_with_parent()
     try:
         app()
     except UserError as error:
@@ -33,7 +37,7 @@ def main() -> None:
         )
         sys.exit(2)
     except KeyboardInterrupt:
-        print("Interrupted. `run` and `evaluate` go on from here; `train` starts anew.", file=sys.stderr)
+        print("Interrupted. The same command goes on from here.", file=sys.stderr)
         sys.exit(130)
 
 
@@ -43,19 +47,46 @@ def main() -> None:
 )
 def train(
     context: typer.Context,
-    recipe: Annotated[Path, typer.Argument(help="A YAML file of one `key: value` per line.")],
+    recipe: Annotated[str, typer.Argument(help="A YAML file, or a shipped recipe: qwen3-4b-base/paper-abc-grpo.")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check all but the weights, print what would be done, and stop.")
+    ] = False,
+    json: Annotated[Path | None, typer.Option(help="With --dry-run: what was found, as JSON.")] = None,
+    num_problems: Annotated[int | None, typer.Option(help="Size of the training set.")] = None,
+    num_processes: Annotated[int | None, typer.Option(help="Processes that the batch sizes are meant for.")] = None,
 ) -> None:
     """Train one model from a recipe.
 
     The keys are those of TRL's GRPOConfig (so TRL's documentation applies), the four thresholds eps_pos_high,
     eps_pos_low, eps_neg_high and eps_neg_low, and model_name_or_path, task, num_problems and reward_funcs. Any of them
     may be given again here, and wins: [bold]abcgrpo train recipe.yaml --learning_rate 1e-5 --eps_neg_high inf[/bold]
+
+    A run that was cut short goes on, exactly, when the same command is given again. SIGTERM and Ctrl-C save first.
     """
     from abcgrpo.experiments.recipe import read_recipe
+    from abcgrpo.experiments.shipped import recipe_path
+
+    sizes = {"num_problems": num_problems, "num_processes": num_processes}
+    given = {name: value for name, value in sizes.items() if value is not None} | field_options(context.args)
+    chosen = read_recipe(recipe_path(recipe), given)
+    is_first = os.environ.get("RANK", "0") == "0"
+    if json is not None and not dry_run:
+        raise UserError("--json has no effect without --dry-run: a run keeps its records in its directory.")
+    if dry_run:
+        from abcgrpo.experiments.dry_run import dry_run as try_recipe
+        from abcgrpo.experiments.dry_run import terminal
+        from abcgrpo.files import write_json
+
+        found = try_recipe(chosen)
+        if is_first:
+            print(terminal(found))
+        if is_first and json is not None:
+            write_json(json, found)
+        return
     from abcgrpo.experiments.training import train as train_recipe
 
-    directory = train_recipe(read_recipe(recipe, field_options(context.args)))
-    if os.environ.get("RANK", "0") == "0":
+    directory = train_recipe(chosen)
+    if is_first:
         print(f"Trained: {directory}")
 
 
@@ -166,24 +197,87 @@ def grade(
 
 
 @app.command()
+def export(
+    output: Annotated[Path, typer.Argument(help="The Parquet file to write.")],
+    task: Annotated[str | None, typer.Option(help="Training problems of countdown or mathematics.")] = None,
+    benchmark: Annotated[str | None, typer.Option(help="Test problems: a benchmark's name, or a file.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Of the hub, or a .jsonl or .parquet file.")] = None,
+    dataset_config: Annotated[str | None, typer.Option(help="The configuration of a data set of the hub.")] = None,
+    skip_unusable_rows: Annotated[bool, typer.Option(help="Leave them out instead of refusing the data set.")] = False,
+    data: Annotated[Path | None, typer.Option(help="Copies of benchmarks. Default: $ABCGRPO_DATA.")] = None,
+    problems: Annotated[int | None, typer.Option(min=1, help="How many. Default: as in train and evaluate.")] = None,
+    prompt_template: Annotated[str | None, typer.Option(help="Text around {problem}.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the draw of training problems. Default: 0.")] = None,
+) -> None:
+    """Write problems as the Parquet rows that verl trains on and validates with.
+
+    The rows, their order and their prompts are those of [bold]train[/bold] and [bold]evaluate[/bold]. Example:
+    [bold]abcgrpo export train.parquet --task mathematics --dataset open-r1/DAPO-Math-17k-Processed
+    --dataset-config all[/bold]
+    """
+    from abcgrpo.tasks import TrainingData, get_task
+    from abcgrpo.tasks.benchmarks import load_benchmark
+    from abcgrpo.tasks.parquet import verl_rows, write_parquet
+
+    if (task is None) == (benchmark is None):
+        raise UserError("Give either --task, for training problems, or --benchmark, for test problems.")
+    if benchmark is not None:
+        of_training = {"--dataset": dataset, "--dataset-config": dataset_config, "--seed": seed}
+        refuse_given(of_training | {"--skip-unusable-rows": skip_unusable_rows or None}, "--benchmark")
+        loaded = load_benchmark(benchmark, data, problems)
+        source, rows, template = loaded.name, loaded.rows, loaded.task.template
+    else:
+        refuse_given({"--data": data}, "--task")
+        chosen = get_task(task or "")
+        rows = chosen.training_rows(TrainingData(problems, seed or 0, dataset, dataset_config, skip_unusable_rows))
+        source, template = chosen.name, chosen.template
+    write_parquet(verl_rows(rows, template.changed(prompt_template), source), output)
+    print(f"{output}: {len(rows)} problems of {source}")
+
+
+def refuse_given(options: dict[str, Any], beside: str) -> None:
+    """Refuse options that would have no effect beside another one.
+
+    Raises:
+        UserError: one of them was given.
+    """
+    for name, value in options.items():
+        if value is not None:
+            raise UserError(f"{name} has no effect with {beside}: leave it out.")
+
+
+@app.command()
 def run(
     experiment: Annotated[str, typer.Argument(help="A YAML file, or the name of a shipped experiment: quickstart.")],
     output: Annotated[Path | None, typer.Option(help="Default: runs/ and the experiment's name.")] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Run nothing: say what the experiment will show, and what it cannot.")
+    ] = False,
 ) -> None:
-    """Run an experiment: the base, every arm with every seed, their evaluation, and a report.
+    """Run an experiment: the base, every arm with every seed, their evaluation, and a report with verdicts.
 
-    What is finished is not done again, so the same command goes on after an interruption.
+    What is finished is not done again, so the same command goes on after an interruption. An arm that fails does not
+    stop the others; the exit code is then 1.
     """
+    from abcgrpo.experiments.plan import cannot_conclude
+    from abcgrpo.experiments.plan import plan as planned
     from abcgrpo.experiments.runner import ExperimentRunner
     from abcgrpo.experiments.specification import experiment_path, read_experiment
 
     directory = output or Path("runs") / experiment_path(experiment).stem
-    failures = ExperimentRunner(read_experiment(experiment), directory).run()
-    for name, reason in failures.items():
-        print(f"{name}: {reason}", file=sys.stderr)
+    runner = ExperimentRunner(read_experiment(experiment), directory)
+    if plan:
+        print("\n".join(planned(runner)))
+        return
+    if impossible := cannot_conclude(runner.experiment):
+        print(impossible, file=sys.stderr, flush=True)
+    failures = runner.run()
     if len(failures) == 0 or any((directory / "arms").glob("*/seed-*/evaluated.json")):
         write_report([directory], directory / "report")
     if failures:
+        print(f"{len(failures)} of {len(runner.jobs)} jobs failed; the same command tries them again:", file=sys.stderr)
+        for name, reason in failures.items():
+            print(f"- {name}: {reason}", file=sys.stderr)
         sys.exit(1)
 
 
@@ -208,14 +302,33 @@ def report(
     write_report(runs or [], output, [named_path(each) for each in log or []])
 
 
+@app.command()
+def doctor(engine: Annotated[str, typer.Option(help="verl.")]) -> None:
+    """Check that an engine will find what this package gives it, before a run does.
+
+    Prints versions, the routes by which the engine's processes find the policy loss, and what is wrong with what to do
+    about it. Exit code 1 where training would not work.
+    """
+    from abcgrpo.doctor import examine
+
+    findings = examine(engine)
+    for finding in findings:
+        print(f"{finding.state:6}{finding.text}")
+    if any(finding.state == "wrong" for finding in findings):
+        sys.exit(1)
+
+
 def write_report(runs: list[Path], output: Path, logs: list[tuple[str, Path]] | None = None) -> None:
     """Write the report, print its table, and name its page."""
     from abcgrpo.report import load, write
+    from abcgrpo.report.document import terminal_comparisons
     from abcgrpo.report.tables import terminal_table
 
     records = load(runs, logs or [])
     summary = write(records, output, rule_curves_of(records))
     results().print(terminal_table(summary))
+    if comparisons := terminal_comparisons(summary):
+        results().print(comparisons)
     for line in [*summary["verdict"], *(f"Missing: {each}" for each in summary["missing"])]:
         print(f"- {line}")
     print(f"Report: {output / 'report.html'}")

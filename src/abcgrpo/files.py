@@ -1,9 +1,11 @@
 """Reading and writing the files that a run leaves: whole or not at all, and valid JSON only."""
 
+import fcntl
 import json
 import math
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,21 @@ def write_text(path: Path, text: str) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(directory: Path, refusal: str) -> Iterator[None]:
+    """Keep other processes out of a directory. The system lifts the lock when this one ends, however it does.
+
+    Raises:
+        UserError: another process is inside; the message is `refusal`.
+    """
+    with (directory / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(refusal) from None
+        yield
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from abcgrpo.evaluation.samplers import BATCH_SIZES, Sampler, open_sampler
 from abcgrpo.evaluation.sampling import Sampling, plan_batches
 from abcgrpo.evaluation.store import Evaluation, SampleStore, read_evaluation
+from abcgrpo.files import locked
 from abcgrpo.progress import Progress, quiet_libraries
 from abcgrpo.tasks import resolve_model
 from abcgrpo.tasks.benchmarks import Benchmark
@@ -82,7 +83,7 @@ def evaluate(
     prompts = [template.render(row["problem"]) for row in benchmark.rows]
     batches = plan_batches([row["problem"] for row in benchmark.rows], plan.samples, batch_size, plan.sampling.seed)
     keys = [[(benchmark.rows[request.question]["id"], request.sample) for request in batch] for batch in batches]
-    with store.locked():
+    with locked(directory, f"Another process is adding samples to {directory}."):
         finished = store.finished_batches(keys)
         if len(finished) < len(batches):
             quiet_libraries()

@@ -5,11 +5,9 @@ problem, sample, seed, prompt_sha256, text, tokens, finish_reason, correct, answ
 beforehand; a batch counts when all its lines are there.
 """
 
-import fcntl
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,20 +80,6 @@ class SampleStore:
                 )
         else:
             write_json(path, settings | ({NOTES: notes} if notes else {}))
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep other processes out. The system lifts the lock when this one ends, however it does.
-
-        Raises:
-            UserError: another process adds samples to this directory.
-        """
-        with (self.directory / ".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UserError(f"Another process is adding samples to {self.directory}.") from None
-            yield
 
     def finished_batches(self, batches: Sequence[Sequence[Key]]) -> set[int]:
         """The batches all of whose lines are there; lines of other batches, cut short by a crash, are removed.

@@ -8,7 +8,8 @@ seeds: [0]
 arms:                                   # the first arm is the one that others are compared with
   GRPO: {boundaries: {rule: grpo, eps: 0.2}}
   ABC-GRPO: {boundaries: {rule: uniform, eps: 0.2}}
-training:                               # fields of ABCGRPOConfig, for every arm; an arm's own `training` adds to them
+  CISPO: {objective: trl, training: {loss_type: cispo, epsilon_high: 5.0}}     # one of TRL's own losses
+training:                               # TRL's fields, for every arm; an arm's own `training` adds to them
   learning_rate: 3e-5
 evaluation:                             # of the base and of every checkpoint (TRL's save_steps) of every run
   questions: 128
@@ -26,7 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from abcgrpo.boundaries import Boundaries
 from abcgrpo.errors import UserError, unknown_name
-from abcgrpo.experiments.recipe import Recipe, recipe_from_flat
+from abcgrpo.experiments.recipe import Objective, Recipe, recipe_from_flat
 from abcgrpo.files import read_yaml
 
 RULES = {
@@ -44,8 +45,9 @@ class _Strict(BaseModel):
 
 
 class Arm(_Strict):
-    """One of the things that are compared."""
+    """One of the things that are compared: boundaries, or with `objective: trl` one of TRL's own losses."""
 
+    objective: Objective = "abc-grpo"
     boundaries: dict[str, Any] = Field(default_factory=dict)
     training: dict[str, Any] = Field(default_factory=dict)
 
@@ -77,6 +79,7 @@ class Experiment(_Strict):
     skip_unusable_rows: bool = False
     prompt_template: str | None = None
     prompt_form: str | None = None
+    max_prompt_tokens: int | None = Field(default=None, ge=1)
     reward_funcs: list[str] | None = None
     seeds: list[int] = Field(default=[0], min_length=1)
     arms: dict[str, Arm] = Field(min_length=1)
@@ -89,10 +92,16 @@ class Experiment(_Strict):
         Raises:
             UserError: fields that `ABCGRPOConfig` does not have, or thresholds that are none.
         """
-        own = {item.name: getattr(self, item.name) for item in fields(Recipe) if item.name != "training"}
-        thresholds = boundaries(self.arms[arm].boundaries, f"arm {arm}").to_dict()
-        training = self.training | self.arms[arm].training | {"seed": seed, "output_dir": output_dir}
-        return recipe_from_flat(own | thresholds | training, f"arm {arm}")
+        shared = {item.name for item in fields(Recipe)} & type(self).model_fields.keys() - {"training"}
+        own = {name: getattr(self, name) for name in shared}
+        written, where = self.arms[arm], f"arm {arm}"
+        thresholds = {}
+        if written.objective == "abc-grpo":
+            thresholds = boundaries(written.boundaries, where).to_dict()
+        elif written.boundaries:
+            raise UserError(f"{where}: boundaries have no effect with objective: trl, whose loss is TRL's own.")
+        training = self.training | written.training | {"seed": seed, "output_dir": output_dir}
+        return recipe_from_flat(own | {"objective": written.objective} | thresholds | training, where)
 
 
 def read_experiment(name_or_path: str) -> Experiment:
@@ -118,8 +127,11 @@ def read_experiment(name_or_path: str) -> Experiment:
     if plan.benchmark is None and experiment.task != "countdown":
         raise UserError(f"{path}: evaluation: benchmark is missing: task {experiment.task} has none of its own.")
     for arm in experiment.arms:
-        if not arm or any(character in arm for character in "/\\") or arm.startswith("."):
+        if not arm.isprintable() or not arm or any(character in arm for character in "/\\") or arm.startswith("."):
             raise UserError(f"{path}: {arm!r} cannot be the name of an arm: it names a directory.")
+        for name in ("output_dir", "seed"):
+            if name in experiment.training | experiment.arms[arm].training:
+                raise UserError(f"{path}: training: {name} is set for each run by the experiment: leave it out.")
         experiment.recipe(arm, seed=experiment.seeds[0], output_dir=".")
     return experiment
 

@@ -4,113 +4,196 @@ The directory holds `run.json` (recipe, versions, outcome), `metrics.jsonl` (one
 checkpoints that TRL's `save_steps` asks for.
 """
 
+import errno
 import importlib
 import shutil
 import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import torch
 from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
 
 from abcgrpo.errors import UserError
-from abcgrpo.experiments.manifest import environment
-from abcgrpo.experiments.recipe import Recipe
-from abcgrpo.files import json_line, write_json
+from abcgrpo.experiments.batches import plan_batches, require_processes
+from abcgrpo.experiments.data import training_examples
+from abcgrpo.experiments.manifest import environment, settings, without_secrets
+from abcgrpo.experiments.recipe import Recipe, configuration_class
+from abcgrpo.files import json_line, locked, plain, read_json, write_json, write_text
 from abcgrpo.progress import Progress, quiet_libraries
 from abcgrpo.run_files import MANIFEST, METRICS
-from abcgrpo.tasks import TrainingData, get_task, resolve_model, with_prompts
-from abcgrpo.trl import ABCGRPOConfig, ABCGRPOTrainer
+from abcgrpo.tasks import get_task, resolve_model
+from abcgrpo.trl import ABCGRPOTrainer, FastGRPOConfig, FastGRPOTrainer
+from abcgrpo.trl.checkpoints import ROLLING, differences, newest_complete, step_of
+from abcgrpo.trl.resume import FREE
+
+NO_WRITING = {
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO,
+    errno.ENOTDIR, errno.EEXIST,
+}  # fmt: skip
+"""What a full disk, a quota, or a directory that is none of ours answers."""
 
 
 def train(recipe: Recipe) -> Path:
     """Train as the recipe says and return the run's directory.
 
-    Everything that can be known to be wrong is refused before the directory is made. A run that fails in its first
-    optimizer step leaves nothing behind; one that fails later leaves its metrics and checkpoints, and says so in
-    `run.json`. Of several processes the first one writes.
+    A run that was cut short goes on: from the newest state in its directory, exactly, or from the start where it was
+    too short to leave one. What can be known to be wrong beforehand is refused, and leaves no directory behind, as does
+    a run that fails in its first optimizer step; one that fails later leaves its metrics and checkpoints, and says so
+    in `run.json`. Of several processes the first one writes.
 
     Raises:
-        UserError: a mistake in the recipe, a directory that holds a run, or rewards of the wrong number.
+        UserError: a mistake in the recipe; a directory that holds a finished run, a run of another recipe, or one that
+            another process is training; rewards of the wrong number; a disk that cannot be written to.
+        KeyboardInterrupt, SystemExit: Ctrl-C or SIGTERM, after the state was saved.
     """
     quiet_libraries()
     arguments = _arguments(recipe)
     output = Path(str(arguments.output_dir))
-    if (output / MANIFEST).exists():
-        raise UserError(
-            f"{output} already holds a run. Give another output_dir, or remove that directory to train it anew."
-        )
-    is_new = not output.exists()  # the trainer makes it when it is built
-    dataset = _dataset(recipe, arguments.seed)
-    needed = (arguments.generation_batch_size or 0) // (arguments.num_generations or 1)
-    if len(dataset) < needed:
-        raise UserError(
-            f"A rollout takes {needed} problems, the training set has {len(dataset)}: no step could be made."
-        )
-    trainer = _trainer(recipe, arguments, dataset, _rewards(recipe))
-    trainer.accelerator.wait_for_everyone()  # no process may still be looking for a run when the first writes one
-    trainer.remove_callback(PrinterCallback)
-    if not trainer.accelerator.is_main_process:
-        trainer.train()
-        return output
-    with _manifest(recipe, trainer, output, is_new), Progress("training", trainer.args.max_steps) as progress:
-        trainer.add_callback(_RunLog(output / METRICS, progress))
-        trainer.train()
-        trainer.create_model_card()
+    main = arguments.process_index == 0
+    require_processes(recipe, arguments.world_size)
+    dataset = Dataset.from_list(training_examples(recipe, arguments.seed))
+    plan_batches(arguments, arguments.world_size, len(dataset))
+    rewards = reward_functions(recipe)
+    with _claimed(output) if main else nullcontext():
+        resumes = _may_go_on(recipe, output)
+        trainer = _trainer(recipe, arguments, dataset, rewards)
+        trainer.accelerator.wait_for_everyone()  # no process may still be looking for a run when the first writes one
+        trainer.remove_callback(PrinterCallback)
+        state = newest_complete(output) if resumes else None
+        if main:
+            _train_and_record(recipe, trainer, output, state)
+        else:
+            trainer.train(str(state) if state else None)
+        _part(trainer)
     return output
 
 
+def _may_go_on(recipe: Recipe, output: Path) -> bool:
+    """Whether the directory holds an unfinished run of this recipe.
+
+    Raises:
+        UserError: it holds a finished run, or one of another recipe.
+    """
+    if not (output / MANIFEST).exists():
+        return False
+    known = read_json(output / MANIFEST)
+    if known["status"] == "finished":
+        raise UserError(
+            f"{output} already holds a run. Give another output_dir, or remove that directory to train it anew."
+        )
+    free = dict.fromkeys(FREE)
+    wanted = _recorded(recipe)
+    if different := differences(known["recipe"] | free, wanted | free):
+        listed = "\n".join(f"  {line}" for line in different)
+        raise UserError(
+            f"{output} holds an unfinished run of another recipe:\n{listed}\nGive the same settings to go on with it, "
+            f"another output_dir, or remove that directory."
+        )
+    return True
+
+
 @contextmanager
-def _manifest(recipe: Recipe, trainer: ABCGRPOTrainer, output: Path, is_new: bool) -> Iterator[None]:
+def _claimed(output: Path) -> Iterator[None]:
+    """The run's directory, which no other process may train in; made here, and removed again if nothing came of it."""
+    is_new = not output.exists()
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        with locked(output, f"Another process is training in {output}."):
+            try:
+                yield
+            finally:
+                if is_new and not (output / MANIFEST).exists():
+                    shutil.rmtree(output)
+    except OSError as error:
+        if error.errno not in NO_WRITING:
+            raise
+        raise UserError(f"{output} cannot be written to: {error}. What is there stays.") from error
+
+
+def _train_and_record(recipe: Recipe, trainer: FastGRPOTrainer, output: Path, state: Path | None) -> None:
+    with _manifest(recipe, trainer, output, state), Progress("training", trainer.args.max_steps) as progress:
+        if state is not None:
+            print(f"{output}: going on from step {step_of(state)}.", file=sys.stderr, flush=True)
+        trainer.add_callback(_RunLog(output / METRICS, progress))
+        trainer.train(str(state) if state else None)
+        trainer.create_model_card()
+    shutil.rmtree(output / ROLLING, ignore_errors=True)  # of no use to a finished run
+
+
+def _part(trainer: FastGRPOTrainer) -> None:
+    """Leave the process group together: who is left alone in it may abort on exit."""
+    if torch.distributed.is_initialized():
+        trainer.accelerator.wait_for_everyone()
+        torch.distributed.destroy_process_group()
+
+
+@contextmanager
+def _manifest(recipe: Recipe, trainer: FastGRPOTrainer, output: Path, state: Path | None) -> Iterator[None]:
     """`run.json` before, and with the outcome after, the training inside."""
-    manifest: dict[str, Any] = {"status": "running", "recipe": recipe.to_flat(), "environment": environment()}
+    arguments = trainer.args
+    manifest: dict[str, Any] = {
+        "status": "running",
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "recipe": _recorded(recipe),
+        "arguments": settings(arguments),
+        "seeds": {"seed": arguments.seed, "data_seed": arguments.data_seed},
+        "processes": trainer.accelerator.num_processes,
+        "environment": environment(),
+    }
+    if state is not None:
+        earlier = read_json(output / MANIFEST).get("resumed_after_steps", [])
+        manifest["resumed_after_steps"] = [*earlier, step_of(state)]
     write_json(output / MANIFEST, manifest)
-    started = time.time()
     try:
         yield
     except BaseException as error:
         step = trainer.state.global_step
-        if step == 0 and is_new:
-            shutil.rmtree(output)
-        else:
-            write_json(output / MANIFEST, manifest | {"status": "failed", "error": f"{type(error).__name__}: {error}"})
+        with suppress(OSError):  # a full disk is what it may be about
+            if step == 0 and state is None:
+                (output / MANIFEST).unlink()
+            elif trainer.interrupted:
+                write_json(output / MANIFEST, manifest | {"status": "interrupted", "steps": step})
+            else:
+                reason = f"{type(error).__name__}: {error}"
+                write_json(output / MANIFEST, manifest | {"status": "failed", "error": reason})
         if isinstance(error, ValueError):
             raise UserError(f"Training stopped at step {step}: {error}") from error
         raise
     manifest |= {
         "status": "finished",
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "steps": trainer.state.global_step,
         "tokens": int(trainer.state.num_input_tokens_seen),
-        "seconds": round(time.time() - started, 1),
+        "seconds": round(trainer.seconds, 1),
     }
     write_json(output / MANIFEST, manifest)
 
 
-def _arguments(recipe: Recipe) -> ABCGRPOConfig:
+def _recorded(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as `run.json` has it."""
+    return plain(without_secrets(recipe.to_flat()))
+
+
+def _arguments(recipe: Recipe) -> FastGRPOConfig:
     """The trainer's arguments. Quiet by default: progress and metrics have their own places."""
     quiet = {"report_to": [], "disable_tqdm": True}
+    if recipe.training.get("resume_from_checkpoint"):
+        raise UserError("resume_from_checkpoint has no effect: an unfinished run in output_dir goes on by itself.")
     try:
-        return ABCGRPOConfig(**(quiet | recipe.training))
+        return configuration_class(recipe.objective)(**(quiet | recipe.training))
     except (ValueError, TypeError) as error:
         raise UserError(f"The recipe's training fields do not fit together: {error}") from error
 
 
-def _dataset(recipe: Recipe, seed: int) -> Dataset:
-    """The task's rows with their prompts."""
-    task = get_task(recipe.task)
-    data = TrainingData(
-        recipe.num_problems, seed, recipe.dataset_name, recipe.dataset_config, recipe.skip_unusable_rows
-    )
-    template = task.template.changed(recipe.prompt_template, recipe.prompt_form)
-    return Dataset.from_list(with_prompts(task.training_rows(data), template))
-
-
-def _trainer(recipe: Recipe, arguments: ABCGRPOConfig, dataset: Dataset, rewards: list[Callable]) -> ABCGRPOTrainer:
+def _trainer(recipe: Recipe, arguments: FastGRPOConfig, dataset: Dataset, rewards: list[Callable]) -> FastGRPOTrainer:
+    trainer_class: Any = ABCGRPOTrainer if recipe.objective == "abc-grpo" else FastGRPOTrainer
     try:
-        trainer = ABCGRPOTrainer(
+        trainer = trainer_class(
             model=resolve_model(recipe.model_name_or_path),
             reward_funcs=rewards,
             args=arguments,
@@ -121,13 +204,18 @@ def _trainer(recipe: Recipe, arguments: ABCGRPOConfig, dataset: Dataset, rewards
             f"The model {recipe.model_name_or_path!r} cannot be loaded. It is neither a directory here nor a model "
             f"that the hub lets us read: {str(error).splitlines()[0]}"
         ) from error
-    trainer.card_base = recipe.model_name_or_path
-    trainer.card_data = recipe.dataset_name or f"{len(dataset)} problems of the task {recipe.task}"
+    if isinstance(trainer, ABCGRPOTrainer):  # TRL's own losses have TRL's own card
+        trainer.card_base = recipe.model_name_or_path
+        trainer.card_data = recipe.dataset_name or f"{len(dataset)} problems of the task {recipe.task}"
     return trainer
 
 
-def _rewards(recipe: Recipe) -> list[Callable]:
-    """The recipe's reward functions, or the task's own."""
+def reward_functions(recipe: Recipe) -> list[Callable]:
+    """The recipe's reward functions, or the task's own.
+
+    Raises:
+        UserError: one that cannot be imported.
+    """
     if recipe.reward_funcs is None:
         return [get_task(recipe.task).reward]
     sys.path.insert(0, str(Path.cwd()))
@@ -143,7 +231,10 @@ def _imported(name: str) -> Callable:
 
 
 class _RunLog(TrainerCallback):
-    """Appends what the trainer logs to a file, line by line, and moves the progress display."""
+    """Appends what the trainer logs to a file, line by line, and moves the progress display.
+
+    A run that goes on starts from the history of its checkpoint: lines of steps that are made again are dropped.
+    """
 
     def __init__(self, path: Path, progress: Progress) -> None:
         self.path = path
@@ -151,6 +242,7 @@ class _RunLog(TrainerCallback):
 
     def on_train_begin(self, args, state, control, **kwargs):
         self.progress.total = state.max_steps
+        write_text(self.path, "".join(json_line({"step": line["step"]} | line) for line in state.log_history))
 
     def on_step_end(self, args, state, control, **kwargs):
         self.progress.advance_to(state.global_step)
@@ -159,7 +251,5 @@ class _RunLog(TrainerCallback):
         if logs:
             with self.path.open("a", encoding="utf-8") as lines:
                 lines.write(json_line({"step": state.global_step} | logs))
-            if "reward" in logs:
-                self.progress.advance_to(
-                    state.global_step, f"reward {logs['reward']:.2f}, entropy {logs['entropy']:.2f}"
-                )
+            if note := ", ".join(f"{name} {logs[name]:.2f}" for name in ("reward", "entropy") if name in logs):
+                self.progress.advance_to(state.global_step, note)

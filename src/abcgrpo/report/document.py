@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from rich.table import Table
+
 from abcgrpo.report.claims import figure_text, stated_text
 from abcgrpo.report.figures import Panel
 from abcgrpo.report.tables import LOG_COLUMNS, log_rows, metric_names, metric_title, percent, rows, tabular
@@ -70,6 +72,19 @@ def comparison_rows(summary: dict[str, Any]) -> list[list[str]]:
         ]
         for each in summary["comparisons"]
     ]
+
+
+def terminal_comparisons(summary: dict[str, Any]) -> Table | None:
+    """The comparisons that verdicts are given on; None where there are none."""
+    family = [each for each in summary["comparisons"] if each["in_family"]]
+    if not family:
+        return None
+    table = Table(title="Against the first arm, in points: 95% intervals, p over seeds", title_justify="left")
+    for title in COMPARISON_COLUMNS:
+        table.add_column(title, justify="right" if title else "left")
+    for cells in comparison_rows({"comparisons": family}):
+        table.add_row(*cells)
+    return table
 
 
 def _claims(claims: dict[str, Any]) -> list[str]:

@@ -44,9 +44,8 @@ class RunRecord:
         return max((step for series in self.metrics.values() for step in series), default=0)
 
     def last(self, benchmark: str) -> Measured | None:
-        """The evaluation at the last step that was measured: fixed beforehand, never the best one."""
-        by_step = self.evaluations.get(benchmark)
-        return by_step[max(by_step)] if by_step else None
+        """The evaluation at the run's last step, which was fixed beforehand: never an earlier one in its place."""
+        return self.evaluations.get(benchmark, {}).get((self.manifest or {}).get("steps", -1))
 
 
 @dataclass
@@ -60,6 +59,8 @@ class Records:
     pass_at_k: list[int] = field(default_factory=lambda: list(DEFAULT_PASS_AT_K))
     missing: list[str] = field(default_factory=list)
     """What should be there and is not, or was read in part, in words."""
+    planned: list[str] = field(default_factory=list)
+    """The arms that experiments name, whether there are runs of them or not."""
 
     @property
     def by_arm(self) -> dict[str, list[RunRecord]]:
@@ -68,6 +69,11 @@ class Records:
         for run in self.runs:
             arms.setdefault(run.arm, []).append(run)
         return arms
+
+    @property
+    def planned_arms(self) -> list[str]:
+        """All arms, those without a run too; the first is the baseline."""
+        return list(dict.fromkeys([*self.planned, *self.by_arm]))
 
     @property
     def benchmarks(self) -> list[str]:
@@ -110,6 +116,7 @@ def load(directories: Sequence[Path], logs: Sequence[tuple[str, Path]] = ()) -> 
 def _load_experiment(directory: Path, records: Records) -> None:
     experiment = read_json(directory / EXPERIMENT)
     records.pass_at_k = experiment["evaluation"]["pass_at_k"]
+    records.planned += experiment["arms"]
     for path in sorted((directory / BASE / EVALUATION).glob(f"*/*/{SETTINGS}")):
         if found := _evaluation(path.parent, records):
             records.base[path.parent.name] = found
@@ -142,6 +149,11 @@ def _load_run(
         if found := _evaluation(path.parent, records):
             run.evaluations.setdefault(path.parent.name, {})[step] = found
     run.evaluations = {name: dict(sorted(by_step.items())) for name, by_step in run.evaluations.items()}
+    records.missing += [
+        f"{name}, seed {seed}: not measured on {benchmark} at its last step, {manifest['steps']}."
+        for benchmark in run.evaluations
+        if not run.last(benchmark)
+    ]
     records.runs.append(run)
 
 

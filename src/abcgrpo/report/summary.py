@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from abcgrpo.comparison.compare import RULE
 from abcgrpo.report.claims import published_claims
+from abcgrpo.report.comparison import compare_arms, comparison_sentences
 from abcgrpo.report.records import Records
 from abcgrpo.report.runs import boundaries_of, configuration, manifests
 from abcgrpo.report.samples import samples
@@ -30,7 +32,8 @@ def summarize(records: Records) -> dict[str, Any]:
         "arms": arms,
         "entropy_ratio": ratio,
         "differences": differences(records),
-        "comparisons": [],
+        "comparisons": (compared := compare_arms(records)),
+        "verdict_rule": RULE,
         "series": {arm: arm_series(runs) | {"evaluation": score_series(records, runs)} for arm, runs in by_arm.items()},
         "samples": samples(records),
         "configuration": configuration(by_arm),
@@ -39,14 +42,12 @@ def summarize(records: Records) -> dict[str, Any]:
         "notes": _notes(records),
         "missing": records.missing,
     }
-    return summary | {"verdict": _verdict(summary)}
+    return summary | {"verdict": comparison_sentences(records, compared) or _verdict(summary)}
 
 
 def _verdict(summary: dict[str, Any]) -> list[str]:
     """What can be said of the arms where no comparison has been made."""
     arms = summary["arms"]
-    if summary["comparisons"]:
-        return [each["sentence"] for each in summary["comparisons"]]
     claims = summary["published_claims"]
     sentences = list(claims["summary"]) if claims else []
     if not summary["benchmarks"]:

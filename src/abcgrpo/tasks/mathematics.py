@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 def training_rows(data: TrainingData) -> list[Row]:
     """Rows with `problem` and `answer`: all of them in their order, or `data.count` that its seed draws.
 
+    A problem that comes again with the same answer is left out, and a warning counts those.
+
     Raises:
         UserError: no `dataset_name`, rows that cannot be loaded or used, or fewer than are wanted.
     """
@@ -32,6 +34,7 @@ def training_rows(data: TrainingData) -> list[Row]:
         rows = read_file(Path(data.dataset_name).expanduser())
     else:
         rows = read_hub(HubDataset(data.dataset_name, config=data.dataset_config))
+    rows = _distinct(rows, data.dataset_name)
     if data.skip_unusable_rows:
         rows = _usable(rows, data.dataset_name)
     else:
@@ -46,6 +49,17 @@ def training_rows(data: TrainingData) -> list[Row]:
     return random.Random(data.seed).sample(rows, data.count)
 
 
+def _distinct(rows: list[Row], source: str) -> list[Row]:
+    """Each problem with its answer once, the first time that it comes."""
+    distinct: dict[tuple[str, str], Row] = {}
+    for row in rows:
+        distinct.setdefault((" ".join(str(row["problem"]).split()), str(row["answer"])), row)
+    if len(distinct) < len(rows):
+        repeated = len(rows) - len(distinct)
+        logger.warning("%s: %d of %d rows repeat an earlier one and are left out", source, repeated, len(rows))
+    return list(distinct.values())
+
+
 def _usable(rows: list[Row], source: str) -> list[Row]:
     """The rows that nothing is wrong with; how many are left out is a warning."""
     checker = RowChecker()
@@ -53,7 +67,11 @@ def _usable(rows: list[Row], source: str) -> list[Row]:
     parsed = parse_golds([gold_text(row["answer"]) for row in rows])
     kept = [row for row, fine, parses in zip(rows, sound, parsed, strict=True) if fine and parses]
     if len(kept) < len(rows):
-        logger.warning("%s: %d of %d rows cannot be used and are left out", source, len(rows) - len(kept), len(rows))
+        bad = [index for index, (fine, parses) in enumerate(zip(sound, parsed, strict=True)) if not (fine and parses)]
+        listed = ", ".join(map(str, bad[:10])) + (", …" if len(bad) > 10 else "")
+        logger.warning(
+            "%s: %d of %d rows cannot be used and are left out: rows %s", source, len(bad), len(rows), listed
+        )
     if not kept:
         raise UserError(f"{source} has no row that can be used.")
     return kept

@@ -1,17 +1,36 @@
-"""Mathematical problems from files and from the hub: rows with `problem` and `answer`, whatever a source calls them."""
+"""Mathematical problems from files and from the hub: rows with `problem` and `answer`, whatever a source calls them.
+
+Rows made for verl are understood too, DAPO-Math-17k's first form among them: there the problem is one user message,
+with an instruction around it that asks for another form of answer than a box, and the answer is
+`reward_model.ground_truth`.
+"""
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from abcgrpo.errors import UserError
 
 PROBLEM_COLUMNS = ("problem", "question", "prompt")
-ANSWER_COLUMNS = ("answer", "gold", "solution")
+ANSWER_COLUMNS = ("answer", "gold", "solution", "reward_model")
 """Names that are understood; where there are several, the first of this list is taken."""
 SUFFIXES = (".jsonl", ".parquet")
+
+_DAPO_INSTRUCTION = re.compile(
+    r"Solve the following math problem step by step\..{0,200}? is the answer to the problem\.\s+"
+    r"(?P<problem>.*\S)"
+    r"\s+Remember to put your answer on its own line after \"Answer:\"\.\s*",
+    re.DOTALL,
+)
+_ASKS_FOR_A_LINE = "Answer: $Answer"
+
+
+class HubError(UserError):
+    """Something that only the hub has, and that it cannot be reached for or does not give."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +57,9 @@ def read_file(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         raise UserError(f"{path} does not exist.")
     if path.suffix == ".parquet":
-        import pyarrow.parquet
-
-        try:
-            rows = pyarrow.parquet.read_table(path).to_pylist()
-        except (OSError, ValueError) as error:
-            raise UserError(f"{path} cannot be read as Parquet: {error}") from error
+        rows = _parquet_rows(path)
     elif path.suffix == ".jsonl":
-        rows = list(_json_lines(path))
+        rows = _json_lines(path)
     else:
         raise UserError(f"{path} is neither a .jsonl nor a .parquet file.")
     return with_known_columns(rows, str(path))
@@ -55,34 +69,60 @@ def read_hub(dataset: HubDataset) -> list[dict[str, Any]]:
     """The rows of a data set of the hub, as `problem` and `answer`.
 
     Raises:
-        UserError: it cannot be loaded, or its columns are not understood.
+        HubError: it cannot be loaded.
+        UserError: its columns are not understood.
     """
     import datasets
     from datasets.exceptions import DatasetsError
 
     try:
-        rows = datasets.load_dataset(
-            dataset.name, dataset.config, split=dataset.split, revision=dataset.revision
-        ).to_list()  # type: ignore[union-attr]
+        rows: Any = datasets.load_dataset(dataset.name, dataset.config, split=dataset.split, revision=dataset.revision)
     except (OSError, ValueError, DatasetsError) as error:
-        raise UserError(
+        raise HubError(
             f"The data set {dataset.name!r} cannot be loaded from the hub: {str(error).splitlines()[0]}. A copy "
             f"on disk can be given by its path, as JSONL or Parquet."
         ) from error
     return with_known_columns(rows, dataset.name)
 
 
-def with_known_columns(rows: list[dict[str, Any]], source: str) -> list[dict[str, Any]]:
+def with_known_columns(rows: Iterable[dict[str, Any]], source: str) -> list[dict[str, Any]]:
     """`problem` and `answer` of each row.
 
     Raises:
-        UserError: no row, or neither of the names that are understood.
+        UserError: no row, neither of the names that are understood, or a prompt that is more than one user message.
     """
-    if not rows:
+    rows = iter(rows)
+    first = next(rows, None)
+    if first is None:
         raise UserError(f"{source} holds no problems.")
-    problem = _column(rows[0], PROBLEM_COLUMNS, "problem", source)
-    answer = _column(rows[0], ANSWER_COLUMNS, "answer", source)
-    return [{"problem": row.get(problem), "answer": row.get(answer)} for row in rows]
+    problem = _column(first, PROBLEM_COLUMNS, "problem", source)
+    answer = _column(first, ANSWER_COLUMNS, "answer", source)
+    return [
+        {"problem": _problem(row.get(problem), index, source), "answer": _answer(row.get(answer))}
+        for index, row in enumerate(chain([first], rows))
+    ]
+
+
+def _problem(value: Any, index: int, source: str) -> Any:
+    """A problem without what was put around it for a model; a value that is no conversation stays as it is."""
+    if not isinstance(value, list):
+        return value
+    roles = [message.get("role") if isinstance(message, dict) else None for message in value]
+    if roles != ["user"] or not isinstance(value[0].get("content"), str):
+        raise UserError(f"{source}, row {index}: a prompt that is a conversation should be one user message.")
+    text = value[0]["content"]
+    if instruction := _DAPO_INSTRUCTION.fullmatch(text):
+        return instruction["problem"]
+    if _ASKS_FOR_A_LINE in text:
+        raise UserError(
+            f"{source}, row {index}: the prompt asks for an answer on a line of its own, in words that are not those "
+            f"of DAPO-Math-17k, so that the problem cannot be told from the instruction: {text[:120]!r}"
+        )
+    return text
+
+
+def _answer(value: Any) -> Any:
+    return value.get("ground_truth") if isinstance(value, dict) else value
 
 
 def _column(row: dict[str, Any], names: tuple[str, ...], what: str, source: str) -> str:
@@ -92,6 +132,17 @@ def _column(row: dict[str, Any], names: tuple[str, ...], what: str, source: str)
     raise UserError(
         f"{source}: no column holds the {what}. It should be called {' or '.join(names)}; there are: {', '.join(row)}."
     )
+
+
+def _parquet_rows(path: Path) -> Iterable[dict[str, Any]]:
+    """Row by row: DAPO-Math-17k's first form repeats its problems a hundred times."""
+    import pyarrow.parquet
+
+    try:
+        for batch in pyarrow.parquet.ParquetFile(path).iter_batches():
+            yield from batch.to_pylist()
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read as Parquet: {error}") from error
 
 
 def _json_lines(path: Path) -> Iterable[dict[str, Any]]:

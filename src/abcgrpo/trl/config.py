@@ -1,4 +1,4 @@
-"""TRL's configuration with the four thresholds, and what of TRL's loss options the trainer takes or refuses."""
+"""TRL's configuration with the four thresholds and the guards of a long run, and what of TRL's options is refused."""
 
 from dataclasses import dataclass, field, fields
 
@@ -33,12 +33,66 @@ statement; set to anything else they are an error, because the trainer would not
 
 
 @dataclass
-class ABCGRPOConfig(GRPOConfig):
-    """`trl.GRPOConfig` plus the four thresholds of ABC-GRPO; every other field and default is TRL's.
+class FastGRPOConfig(GRPOConfig):
+    """`trl.GRPOConfig` plus `update` and what a long run needs to survive; every other field and default is TRL's.
 
     Raises:
-        ValueError: a threshold that is negative or not a number, or a loss option of TRL that this objective has no
-            place for (see `REFUSED_OPTIONS`); the message names the option and what to use instead.
+        ValueError: an unknown `update`, or a guard's limit that is none.
+    """
+
+    update: str = field(
+        default="fast",
+        metadata={"help": "How the update phase is computed: `fast` (the same gradient with less work) or `stock`."},
+    )
+    update_entropy: bool = field(
+        default=True,
+        metadata={
+            "help": "Under `fast`: run the rows without signal forward in the steps that are logged, so that `entropy` "
+            "covers all tokens."
+        },
+    )
+
+    resume_minutes: float = field(
+        default=10.0,
+        metadata={"help": "Minutes between two states to resume from in output_dir/resume. 0: every step. inf: none."},
+    )
+    max_failed_rewards: float = field(
+        default=0.5,
+        metadata={"help": "Share of a rollout's rewards that may fail; past it the run stops."},
+    )
+    max_skipped_in_a_row: int = field(
+        default=10,
+        metadata={"help": "So many skipped optimizer steps in a row, for numbers that are not finite, stop the run."},
+    )
+    warn_ratio_above: float = field(default=100.0, metadata={"help": "Warn when `ratio/max` is above."})
+    warn_mismatch_above: float = field(
+        default=0.1,
+        metadata={"help": "Warn when the mean |sampler's log-prob − trainer's| of a rollout is above, in nats."},
+    )
+    warn_kl_above: float = field(default=1.0, metadata={"help": "Warn when `kl` is above, in nats per token."})
+
+    def __post_init__(self) -> None:
+        if self.update not in ("fast", "stock"):
+            raise ValueError(f"update must be 'fast' or 'stock', got {self.update!r}")
+        self._check_guards()
+        super().__post_init__()
+
+    def _check_guards(self) -> None:
+        if not self.resume_minutes >= 0:
+            raise ValueError(f"resume_minutes must be a number ≥ 0 or inf, got {self.resume_minutes!r}")
+        if not 0 <= self.max_failed_rewards <= 1:
+            raise ValueError(f"max_failed_rewards is a share, from 0 to 1, got {self.max_failed_rewards!r}")
+        if self.max_skipped_in_a_row < 1:
+            raise ValueError(f"max_skipped_in_a_row must be at least 1, got {self.max_skipped_in_a_row!r}")
+
+
+@dataclass
+class ABCGRPOConfig(FastGRPOConfig):
+    """`FastGRPOConfig` plus the four thresholds of ABC-GRPO.
+
+    Raises:
+        ValueError: a threshold that is none, or a loss option of TRL that this objective has no place for (see
+            `REFUSED_OPTIONS`); the message names the option and what to use instead.
     """
 
     eps_pos_high: float = field(
@@ -58,26 +112,13 @@ class ABCGRPOConfig(GRPOConfig):
         metadata={"help": "ε4: where Â < 0 the ratio is clipped below 1 − ε4 (Q3). `inf` opens it."},
     )
 
-    update: str = field(
-        default="fast",
-        metadata={"help": "How the update phase is computed: `fast` (the same gradient with less work) or `stock`."},
-    )
-    update_entropy: bool = field(
-        default=True,
-        metadata={
-            "help": "Under `fast`: run the rows without signal forward in the steps that are logged, so that `entropy` "
-            "covers all tokens."
-        },
-    )
-
     def __post_init__(self) -> None:
         _ = self.boundaries
-        if self.update not in ("fast", "stock"):
-            raise ValueError(f"update must be 'fast' or 'stock', got {self.update!r}")
         if self.loss_type not in SUPPORTED_LOSS_TYPES:
             raise ValueError(
                 f"loss_type={self.loss_type!r} is another objective, not a reduction of this one. ABC-GRPO takes "
-                f"{', '.join(SUPPORTED_LOSS_TYPES)}; for {self.loss_type!r} train with trl.GRPOTrainer."
+                f"{', '.join(SUPPORTED_LOSS_TYPES)}; for {self.loss_type!r} train with trl.GRPOTrainer or "
+                f"FastGRPOTrainer (in a recipe: objective: trl)."
             )
         default_of = {option.name: option.default for option in fields(GRPOConfig)}
         for name, advice in REFUSED_OPTIONS.items():

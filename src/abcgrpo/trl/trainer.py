@@ -1,4 +1,6 @@
-"""The trainers: TRL's with the fast update and metrics by quadrant, and that one with the four-boundary loss."""
+"""The trainers: TRL's with the fast update, metrics by quadrant, exact resume and guards; and that one with the
+four-boundary loss.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -8,14 +10,17 @@ from torch import Tensor
 
 from abcgrpo.objective import aggregate, importance_ratio, token_loss
 from abcgrpo.trl.config import ABCGRPOConfig
-from abcgrpo.trl.metrics import QuadrantMetrics
 from abcgrpo.trl.model_card import PAPER, model_card
+from abcgrpo.trl.resume import ExactResume
+from abcgrpo.trl.rewards import GuardedRewards
 from abcgrpo.trl.update.parts import MULTIMODAL
 from abcgrpo.trl.update.rows import loss_mask
 
 
-class FastGRPOTrainer(QuadrantMetrics):
-    """`trl.GRPOTrainer` with TRL's own losses, plus the fast update phase and the metrics by quadrant."""
+class FastGRPOTrainer(GuardedRewards, ExactResume):
+    """`trl.GRPOTrainer` with TRL's own losses, plus the fast update phase, the metrics by quadrant, exact resume, and
+    guards against bad rewards and bad numbers.
+    """
 
 
 class ABCGRPOTrainer(FastGRPOTrainer):

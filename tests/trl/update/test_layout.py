@@ -10,7 +10,8 @@ from trl.trainer.utils import add_fused_lm_head
 
 from abcgrpo.trl.update.attention import choose_layout, packed_mask, use_varlen_attention
 from abcgrpo.trl.update.flops import ModelShape
-from abcgrpo.trl.update.layout import IGNORED, lay_out
+from abcgrpo.trl.update.head import IGNORED, score_fused
+from abcgrpo.trl.update.layout import lay_out
 
 PROMPTS, COMPLETIONS = (3, 1, 5, 2), (4, 7, 1, 0)
 """Tokens of each row; the last one has no completion, as after the masking of truncated ones."""
@@ -51,8 +52,7 @@ def batch():
 
 def run(model, laid_out, layout):
     extra = packed_mask(model, torch.device("cpu")) if layout == "packed" else {}
-    output = model(**laid_out.model_inputs, **extra, fused_lm_head=True)
-    return laid_out.completion_values(output.log_probs), laid_out.completion_values(output.entropy)
+    return [laid_out.completion_values(v) for v in score_fused(model, laid_out.model_inputs | extra, laid_out.labels)]
 
 
 @pytest.mark.parametrize("layout", ["packed", "flushed"])
@@ -74,8 +74,8 @@ def test_values_land_where_the_row_has_them(batch):
     ids, mask = batch
     rows = torch.tensor([True, False, True, True])
     laid_out = lay_out(ids, mask, 7, "packed", rows)
-    labels = laid_out.model_inputs["labels"]
-    values = torch.where(labels[:, 1:] != IGNORED, labels[:, 1:], -1).float()  # each label as its own value
+    labels = laid_out.labels[:, 1:]
+    values = labels[labels != IGNORED].float()  # each label as its own value
     expected = torch.where(mask[:, -7:].bool() & rows[:, None], ids[:, -7:], 0).float()
     assert laid_out.completion_values(values).equal(expected)
 
@@ -98,7 +98,6 @@ def test_packed_rows_do_not_see_one_another_even_with_the_cache_on(model, batch)
     """transformers' own `sdpa` attends across packed rows when the cache is on; ours has the rows' limits."""
     ids, mask = batch
     inputs = lay_out(ids, mask, 7, "packed").model_inputs | packed_mask(model, torch.device("cpu"))
-    inputs.pop("labels")
     changed = inputs["input_ids"].clone()
     changed[0, 0] = (changed[0, 0] + 1) % 50  # the first token of the first row
     first_row = PROMPTS[0] + COMPLETIONS[0]
@@ -113,7 +112,6 @@ def test_negative_control_stock_attention_leaks_across_packed_rows(batch):
     """What the mask of `packed_mask` protects from: without our attention function, rows do see one another."""
     model, (ids, mask) = qwen3(), batch
     inputs = lay_out(ids, mask, 7, "packed").model_inputs
-    inputs.pop("labels")
     changed = inputs["input_ids"].clone()
     changed[0, 0] = (changed[0, 0] + 1) % 50
     first_row = PROMPTS[0] + COMPLETIONS[0]
@@ -124,10 +122,11 @@ def test_negative_control_stock_attention_leaks_across_packed_rows(batch):
 
 def test_limits_lost_on_the_way_to_attention_are_an_error(model, batch):
     ids, mask = batch
-    inputs = lay_out(ids, mask, 7, "packed").model_inputs | packed_mask(model, torch.device("cpu"))
+    laid_out = lay_out(ids, mask, 7, "packed")
+    inputs = laid_out.model_inputs | packed_mask(model, torch.device("cpu"))
     inputs.pop("cu_seq_lens_q")
     with pytest.raises(RuntimeError):
-        model(**inputs, fused_lm_head=True)
+        score_fused(model, inputs, laid_out.labels)
 
 
 def test_generation_is_unchanged(batch):

@@ -9,7 +9,7 @@ laid out, in which micro-batch, and when old log-probs are computed. `Parts` say
 
 import logging
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -20,11 +20,11 @@ from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
 from abcgrpo.trl.update import planning, rows
-from abcgrpo.trl.update.attention import packed_mask, use_varlen_attention
+from abcgrpo.trl.update.attention import use_varlen_attention
 from abcgrpo.trl.update.counts import StepCounts
 from abcgrpo.trl.update.flops import ModelShape
-from abcgrpo.trl.update.layout import lay_out
-from abcgrpo.trl.update.parts import MULTIMODAL, Parts, choose_parts
+from abcgrpo.trl.update.parts import MULTIMODAL, Parts, base_model, choose_parts
+from abcgrpo.trl.update.scoring import Scorer, Scores
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +72,8 @@ class FastUpdate(GRPOTrainer):
         if self.update not in ("fast", "stock"):
             raise ValueError(f'update must be "fast" or "stock", got {self.update!r}')
         self.update_parts = self._choose_parts()
-        self._update_counts = StepCounts(ModelShape.of(self._base_model(self.model)))
+        self._scorer = Scorer(self, self.update_parts)
+        self._update_counts = StepCounts(ModelShape.of(base_model(self.accelerator, self.model)))
 
     # -- hooks ---------------------------------------------------------------------------------------------------------
 
@@ -167,7 +168,7 @@ class FastUpdate(GRPOTrainer):
         length, size = joined["completion_ids"].size(1), len(batches[0]["advantages"])
         active = self.rows_with_signal(joined) if self.update_parts.skip else None
         with self._without_checkpointing():
-            old, _ = self._score_in_chunks(self.model, ids, mask, length, size, active)
+            old = self._scorer.score_in_chunks(self.model, ids, mask, length, size, active)
         for batch, values in zip(batches, old.split(size), strict=True):
             batch["old_per_token_logps"] = values
 
@@ -220,93 +221,38 @@ class FastUpdate(GRPOTrainer):
             return torch.full_like(input_ids[:, -logits_to_keep:], torch.nan, dtype=torch.float32), None, None
         arguments = (model, input_ids, attention_mask, logits_to_keep)
         parts, current = self.update_parts, self._update_pass
-        if not self.model.training or not text or compute_aux_loss or not (parts.skip or parts.layout != "stock"):
-            self._count_positions(input_ids.numel())
+        ours = self.model.training and (parts.skip or parts.layout != "stock") and not compute_aux_loss and text
+        if not ours or (current is None and compute_entropy):
+            if current is not None:
+                current.positions = input_ids.numel()
             return super()._get_per_token_logps_and_entropies(
                 *arguments, batch_size, compute_entropy, compute_aux_loss, **multimodal
             )
-        if not torch.is_grad_enabled():
-            logps, entropies = self._score_in_chunks(*arguments, batch_size or len(input_ids))
-        elif current is None or current.active is None:
-            logps, entropies = self._score(*arguments)
+        if current is None:  # old or reference log-probs
+            return self._scorer.score_in_chunks(*arguments, batch_size or len(input_ids)), None, None
+        if current.active is None:
+            scores = self._scorer.score(*arguments, entropy=compute_entropy)
         else:
-            logps, entropies = self._score_active(*arguments, current.active, current.batch, compute_entropy)
-        if current is not None and current.keep_old:
-            current.batch.setdefault("old_per_token_logps", logps.detach())
-        return logps, entropies if compute_entropy else None, None
+            scores = self._score_active(arguments, current, current.active, compute_entropy)
+        current.positions = scores.positions
+        if current.keep_old:
+            current.batch.setdefault("old_per_token_logps", scores.logprobs.detach())
+        return scores.logprobs, scores.entropies if compute_entropy else None, None
 
     def _score_active(
-        self,
-        model: Any,
-        ids: Tensor,
-        mask: Tensor,
-        length: int,
-        active: Tensor,
-        batch: rows.Batch,
-        entropy: bool,
-    ) -> tuple[Tensor, Tensor]:
-        """Log-probs and entropies of active rows, with gradient; see the class for those of skipped rows."""
+        self, arguments: tuple[Any, Tensor, Tensor, int], current: _UpdatePass, active: Tensor, entropy: bool
+    ) -> Scores:
+        """Scores of active rows, with gradient; see the class for those of skipped rows."""
         measured = entropy and self.entropy_is_measured
-        skipped_entropies = None
+        skipped_entropies: Tensor | float = torch.nan
         if measured:
             with torch.no_grad(), self._without_checkpointing():
-                _, skipped_entropies = self._score(model, ids, mask, length, ~active)
-        logps, entropies = self._score(model, ids, mask, length, active)
-        if skipped_entropies is None:
-            entropies = torch.full_like(logps, torch.nan)
-        else:
-            entropies = torch.where(active[:, None], entropies, skipped_entropies)
+                skipped_entropies = self._scorer.score(*arguments, ~active, entropy=True).entropies
+        scores = self._scorer.score(*arguments, active, entropy=measured)
+        entropies = torch.where(active[:, None], scores.entropies, skipped_entropies)
         # Equal to the old ones: exp(0 − old) could overflow, and inf · 0 is not 0.
-        same = batch.get("old_per_token_logps", torch.zeros_like(logps))
-        return torch.where(active[:, None], logps, same), entropies
-
-    def _score_in_chunks(
-        self, model: Any, ids: Tensor, mask: Tensor, length: int, size: int, active: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Without gradient, in as many passes as TRL runs: one for every `size` rows, the same on all ranks."""
-        lengths = mask.sum(1) if active is None else mask.sum(1) * active
-        planner = planning.balanced if self.update_parts.layout == "packed" else planning.sorted_by_length
-        logps = torch.zeros_like(ids[:, -length:], dtype=torch.float32)
-        entropies = torch.zeros_like(logps)
-        for chunk in planner(lengths.tolist(), len(ids) // size):
-            run = torch.zeros_like(ids[:, 0], dtype=torch.bool)
-            run[chunk] = True
-            chunk_logps, chunk_entropies = self._score(model, ids, mask, length, run & (lengths > 0))
-            logps += chunk_logps
-            entropies += chunk_entropies
-        return logps, entropies
-
-    def _score(
-        self, model: Any, ids: Tensor, mask: Tensor, length: int, run: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """One forward pass of the rows `run` → log-probs and entropies, (B, C), 0 for all others.
-
-        Every rank calls the model exactly once: without a row to run, on two tokens that count for nothing.
-        """
-        if run is not None and not run.any():
-            pair = ids[:1, :2]
-            output = self._forward(model, {"input_ids": pair, "labels": pair})
-            nothing = output.log_probs.nan_to_num(neginf=0.0).sum() * 0.0
-            zeros = torch.zeros_like(ids[:, -length:], dtype=torch.float32)
-            return zeros + nothing, zeros
-        laid_out = lay_out(ids, mask, length, self.update_parts.layout, run)
-        inputs = laid_out.model_inputs
-        if self.update_parts.layout == "packed":
-            inputs = inputs | packed_mask(self._base_model(model), ids.device)
-        output = self._forward(model, inputs)
-        self._count_positions(laid_out.positions)
-        logps = laid_out.completion_values(output.log_probs.float())
-        if output.entropy is None:  # a reference model
-            return logps, torch.zeros_like(logps)
-        return logps, laid_out.completion_values(output.entropy.float())
-
-    def _forward(self, model: Any, inputs: dict[str, Any]) -> Any:
-        with self.accelerator.autocast():
-            return model(**inputs, fused_lm_head=True)
-
-    def _count_positions(self, positions: int) -> None:
-        if self._update_pass is not None and torch.is_grad_enabled():
-            self._update_pass.positions += positions
+        same = current.batch.get("old_per_token_logps", torch.zeros_like(scores.logprobs))
+        return replace(scores, logprobs=torch.where(active[:, None], scores.logprobs, same), entropies=entropies)
 
     # -- small things --------------------------------------------------------------------------------------------------
 
@@ -318,7 +264,7 @@ class FastUpdate(GRPOTrainer):
             level = logging.WARNING if parts.reasons else logging.INFO
         if parts.layout == "packed":
             for model in filter(None, (self.model, self.ref_model)):
-                use_varlen_attention(self._base_model(model))
+                use_varlen_attention(base_model(self.accelerator, model))
         if self.accelerator.is_main_process:
             logger.log(level, parts.describe())
         return parts
@@ -329,11 +275,6 @@ class FastUpdate(GRPOTrainer):
         per_rollout = self.args.steps_per_generation
         assert per_rollout is not None, "TRL's configuration sets it"
         return self._step % per_rollout
-
-    def _base_model(self, model: Any) -> Any:
-        """Without the wrappers of accelerate and PEFT."""
-        unwrapped = self.accelerator.unwrap_model(model)
-        return unwrapped.get_base_model() if hasattr(unwrapped, "get_base_model") else unwrapped
 
     @contextmanager
     def _without_checkpointing(self):

@@ -16,9 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from abcgrpo.trl.update.attention import Layout
-
-IGNORED = -100
-"""The label of a position that is not scored."""
+from abcgrpo.trl.update.head import IGNORED
 
 
 @dataclass(frozen=True)
@@ -26,18 +24,17 @@ class LaidOut:
     """Some rows of a batch, ready for one forward pass."""
 
     model_inputs: dict[str, Tensor | int]
-    """Arguments of the model, `labels` among them."""
+    """Arguments of the model."""
+    labels: Tensor
+    """Like its `input_ids`, IGNORED where a token is not scored."""
     where: Tensor
     """(B, C), True at the tokens that the pass scores."""
     positions: int
     """Positions computed, padding included."""
 
     def completion_values(self, values: Tensor) -> Tensor:
-        """(rows, columns − 1) of the pass, one value per next-token label → (B, C), 0 where nothing was scored."""
-        labels = self.model_inputs["labels"]
-        assert isinstance(labels, Tensor)
-        scored = values[labels[:, 1:] != IGNORED]
-        return scored.new_zeros(self.where.shape).masked_scatter(self.where, scored)
+        """One value per scored token of the pass, in its order → (B, C), 0 where nothing was scored."""
+        return values.new_zeros(self.where.shape).masked_scatter(self.where, values)
 
 
 def lay_out(ids: Tensor, mask: Tensor, completion_length: int, layout: Layout, rows: Tensor | None = None) -> LaidOut:
@@ -62,36 +59,27 @@ def lay_out(ids: Tensor, mask: Tensor, completion_length: int, layout: Layout, r
     labels = ids.masked_fill(~own, IGNORED)
     labels[:, :-completion_length] = IGNORED
     if layout == "stock":
-        inputs: dict[str, Tensor | int] = {"input_ids": ids, "attention_mask": own.long(), "labels": labels}
-        return LaidOut(inputs, where, ids.numel())
-    arrange = _packed if layout == "packed" else _flushed
-    inputs = arrange(ids, labels, own)
-    positions = inputs["input_ids"]
-    assert isinstance(positions, Tensor)
-    return LaidOut(inputs, where, positions.numel())
-
-
-def _packed(ids: Tensor, labels: Tensor, own: Tensor) -> dict[str, Tensor | int]:
+        return LaidOut({"input_ids": ids, "attention_mask": own.long()}, labels, where, ids.numel())
+    if layout == "packed":
+        inputs = {"input_ids": ids[own].unsqueeze(0)} | _limits(own.sum(1))
+        return LaidOut(inputs, labels[own].unsqueeze(0), where, int(own.sum()))
     lengths = own.sum(1)
+    slots = torch.arange(int(lengths.max()), device=ids.device) < lengths[:, None]
+    flushed = torch.zeros_like(slots, dtype=ids.dtype).masked_scatter(slots, ids[own])
+    labels = torch.full_like(flushed, IGNORED).masked_scatter(slots, labels[own])
+    return LaidOut({"input_ids": flushed}, labels, where, slots.numel())
+
+
+def _limits(lengths: Tensor) -> dict[str, Tensor | int]:
+    """What tells a model where packed rows of these lengths start and end."""
     limits = F.pad(lengths.cumsum(0), (1, 0))
     starts = limits[:-1].repeat_interleave(lengths)
-    positions = torch.arange(len(starts), device=ids.device) - starts
+    positions = torch.arange(len(starts), device=lengths.device) - starts
     limits, longest = limits.to(torch.int32), int(lengths.max())
     return {
-        "input_ids": ids[own].unsqueeze(0),
-        "labels": labels[own].unsqueeze(0),
         "position_ids": positions.unsqueeze(0),
         "cu_seq_lens_q": limits,
         "cu_seq_lens_k": limits,
         "max_length_q": longest,
         "max_length_k": longest,
-    }
-
-
-def _flushed(ids: Tensor, labels: Tensor, own: Tensor) -> dict[str, Tensor | int]:
-    lengths = own.sum(1)
-    slots = torch.arange(int(lengths.max()), device=ids.device) < lengths[:, None]
-    return {
-        "input_ids": torch.zeros_like(slots, dtype=ids.dtype).masked_scatter(slots, ids[own]),
-        "labels": torch.full_like(slots, IGNORED, dtype=labels.dtype).masked_scatter(slots, labels[own]),
     }

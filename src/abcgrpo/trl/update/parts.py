@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 from inspect import signature
 from typing import Any
 
+from accelerate import Accelerator
 from datasets import IterableDataset
 from trl.trainer.grpo_trainer import GRPOTrainer
 
 from abcgrpo.trl.update.attention import Layout, choose_layout
+from abcgrpo.trl.update.head import can_keep_logits
 
 _PASS_ARGUMENTS = list(signature(GRPOTrainer._get_per_token_logps_and_entropies).parameters)
 MULTIMODAL = frozenset(_PASS_ARGUMENTS[_PASS_ARGUMENTS.index("compute_aux_loss") + 1 :])
@@ -27,6 +29,8 @@ class Parts:
     move: bool = False
     """Rows change micro-batches, and ranks, within an optimizer step: equal work for all, or rows of equal length."""
     layout: Layout = "stock"
+    keep_logits: bool = False
+    """Log-probs come from the logits of the scored tokens where TRL's fused head would save nothing; see `head`."""
     whole_steps: bool = False
     """A rollout is cut into whole optimizer steps."""
     reasons: Mapping[str, str] = field(default_factory=dict)
@@ -41,10 +45,17 @@ class Parts:
             "no old log-probs where the ratio is 1": first,
             "rows moved within an optimizer step and between ranks": self.move,
             f"{self.layout} layout": self.layout != "stock",
+            "logits computed once": self.keep_logits,
         }
         active = "; ".join(name for name, on in states.items() if on) or "nothing"
         inactive = "; ".join(f"{part}: {why}" for part, why in self.reasons.items())
         return f"Fast update: {active}." + (f" Not active: {inactive}." if inactive else "")
+
+
+def base_model(accelerator: Accelerator, model: Any) -> Any:
+    """The model without the wrappers of accelerate and PEFT."""
+    unwrapped = accelerator.unwrap_model(model)
+    return unwrapped.get_base_model() if hasattr(unwrapped, "get_base_model") else unwrapped
 
 
 def choose_parts(trainer: GRPOTrainer, *, depends_on_cut: bool) -> Parts:
@@ -57,9 +68,8 @@ def choose_parts(trainer: GRPOTrainer, *, depends_on_cut: bool) -> Parts:
     parallelism = getattr(trainer.accelerator, "parallelism_config", None)
     if parallelism is not None and parallelism.non_data_parallel_size > 1:
         return Parts(reasons={"any": "ranks share rows (tensor, context or sequence parallelism)"})
-    model: Any = trainer.accelerator.unwrap_model(trainer.model)
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    layout, layout_reason = choose_layout(base, autocast=trainer.args.bf16 or trainer.args.fp16)
+    model, autocast = base_model(trainer.accelerator, trainer.model), trainer.args.bf16 or trainer.args.fp16
+    layout, layout_reason = choose_layout(model, autocast)
     if layout == "packed" and trainer.use_transformers_continuous_batching:
         layout, layout_reason = "flushed", "transformers' continuous batching needs an attention of its own"
     whole_steps, part_steps = _whole_steps(trainer)
@@ -75,6 +85,11 @@ def choose_parts(trainer: GRPOTrainer, *, depends_on_cut: bool) -> Parts:
         defer=not reasons["deferring"],
         move=not reasons["moving"],
         layout=layout,
+        # The entropy bonus needs entropies with a gradient, which only the fused head has.
+        keep_logits=layout == "packed"
+        and not autocast
+        and not trainer._entropy_bonus_enabled
+        and can_keep_logits(model),
         whole_steps=whole_steps,
         reasons={part: why for part, why in reasons.items() if why},
     )

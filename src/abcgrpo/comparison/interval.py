@@ -1,0 +1,97 @@
+"""The mean of paired differences over seeds × questions, and its 95% interval.
+
+Every seed is measured on the same questions, so seeds and questions are crossed, not nested. The model is a two-way
+layout with random effects,
+
+    D[s, q] = δ + a[s] + b[q] + e[s, q]
+
+a: what another training seed changes on all questions alike; b: what the arm changes on this question with any seed;
+e: the rest, which is what a seed changes on single questions and the noise of the samples. Estimates come from the mean
+squares of the layout. Searle, Casella & McCulloch, Variance Components (1992), chapter 4.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from scipy import stats
+
+from abcgrpo.evaluation.intervals import CONFIDENCE, Interval
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The mean squares of differences (…, S seeds, Q questions); numbers, or arrays over the leading axes."""
+
+    seeds: int
+    questions: int
+    of_seeds: Any
+    """Q × the variance of the seeds' means; expectation Q·σa² + σe²."""
+    of_questions: Any
+    """S × the variance of the questions' means; expectation S·σb² + σe²."""
+    residual: Any
+    """Expectation σe²."""
+
+    @classmethod
+    def of(cls, differences: np.ndarray) -> Self:
+        """The mean squares of differences, (…, S, Q) with S and Q of two or more."""
+        seeds, questions = differences.shape[-2:]
+        by_seed, by_question = differences.mean(axis=-1), differences.mean(axis=-2)
+        mean = differences.mean(axis=(-2, -1))[..., None, None]
+        rest = differences - by_seed[..., None] - by_question[..., None, :] + mean
+        return cls(
+            seeds,
+            questions,
+            questions * by_seed.var(axis=-1, ddof=1),
+            seeds * by_question.var(axis=-1, ddof=1),
+            (rest**2).sum(axis=(-2, -1)) / ((seeds - 1) * (questions - 1)),
+        )
+
+    @property
+    def question_excess(self) -> Any:
+        """What questions add: S·σb², not below 0."""
+        return np.maximum(self.of_questions - self.residual, 0.0)
+
+    @property
+    def variance(self) -> Any:
+        """S·Q times that of the mean, σa²/S + σb²/Q + σe²/(S·Q): MS_seeds + max(0, MS_questions − MS_residual).
+
+        MS_seeds is taken as it is even where it falls below MS_residual: t with its few degrees of freedom allows for
+        that, and truncating it as well would count the same caution twice.
+        """
+        return self.of_seeds + self.question_excess
+
+    @property
+    def freedom(self) -> Any:
+        """Satterthwaite's degrees of freedom: S−1 where seeds make the spread, towards Q−1 where questions do.
+
+        V² / (MS_seeds² / (S−1) + B² / (Q−1)) with V = `variance` and B = `question_excess`.
+        """
+        parts = self.of_seeds**2 / (self.seeds - 1) + self.question_excess**2 / (self.questions - 1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.where(parts > 0, self.variance**2 / parts, self.seeds - 1)
+
+    def half_width(self, confidence: float = CONFIDENCE) -> Any:
+        """Half of the interval of the mean, t(`freedom`) · √(`variance` / (S·Q))."""
+        quantile = stats.t.ppf((1 + confidence) / 2, self.freedom)
+        return quantile * np.sqrt(self.variance / (self.seeds * self.questions))
+
+    def p_value(self, mean: Any) -> Any:
+        """Two-sided p of a mean of 0: at most 5% where the 95% interval excludes 0."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            t = np.abs(mean) / np.sqrt(self.variance / (self.seeds * self.questions))
+        return np.where(np.isnan(t), 1.0, 2 * stats.t.sf(t, self.freedom))  # 0 / 0: the same runs
+
+
+def over_seeds_and_questions(differences: np.ndarray) -> Interval:
+    """The mean difference and its 95% interval within [−1, 1] for other seeds, other questions and other samples.
+
+    Args:
+        differences: (S, Q), arm minus baseline; S ≥ 2. With one question there is no interval: NaN.
+    """
+    differences = np.asarray(differences, dtype=float)
+    mean = float(differences.mean())
+    if differences.shape[1] < 2:
+        return Interval(mean, float("nan"), float("nan"))
+    half = float(Spread.of(differences).half_width())
+    return Interval(mean, max(mean - half, -1.0), min(mean + half, 1.0))

@@ -1,0 +1,72 @@
+"""What a recipe trains on: the task's rows with their prompts."""
+
+import logging
+from typing import Any
+
+from abcgrpo.errors import UserError
+from abcgrpo.experiments.recipe import Recipe
+from abcgrpo.tasks import Row, TrainingData, get_task, resolve_model, with_prompts
+from abcgrpo.tasks.prompts import Prompt
+from abcgrpo.tasks.sources import HubError
+
+logger = logging.getLogger(__name__)
+
+
+def training_examples(recipe: Recipe, seed: int) -> list[Row]:
+    """The rows of a recipe's training set, each with its `prompt`.
+
+    Raises:
+        UserError: see `task_examples` and `short_prompts`.
+    """
+    return short_prompts(recipe, task_examples(recipe, seed))
+
+
+def task_examples(recipe: Recipe, seed: int) -> list[Row]:
+    """The task's rows with their prompts, however long.
+
+    Raises:
+        UserError: the data cannot be loaded or used; a `HubError` where only the hub has it.
+    """
+    task = get_task(recipe.task)
+    data = TrainingData(
+        recipe.num_problems, seed, recipe.dataset_name, recipe.dataset_config, recipe.skip_unusable_rows
+    )
+    template = task.template.changed(recipe.prompt_template, recipe.prompt_form)
+    return with_prompts(task.training_rows(data), template)
+
+
+def short_prompts(recipe: Recipe, examples: list[Row]) -> list[Row]:
+    """The examples whose prompts have at most `max_prompt_tokens`; how many are left out is a warning.
+
+    Raises:
+        UserError: no prompt is short enough; a `HubError` where only the hub has the tokenizer.
+    """
+    longest = recipe.max_prompt_tokens
+    if longest is None:
+        return examples
+    tokenizer = _tokenizer(recipe.model_name_or_path)
+    kept = [example for example in examples if _tokens(example["prompt"], tokenizer) <= longest]
+    if len(kept) < len(examples):
+        left_out = len(examples) - len(kept)
+        logger.warning("%d of %d prompts are longer than %d tokens and are left out", left_out, len(examples), longest)
+    if not kept:
+        raise UserError(f"max_prompt_tokens={longest} leaves the training set empty: every prompt is longer.")
+    return kept
+
+
+def _tokens(prompt: Prompt, tokenizer: Any) -> int:
+    """The number of tokens that the model is given: a conversation in its chat template, with what opens an answer."""
+    if isinstance(prompt, str):
+        return len(tokenizer(prompt)["input_ids"])
+    return len(tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_dict=True)["input_ids"])
+
+
+def _tokenizer(model: str) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(resolve_model(model))
+    except OSError as error:
+        raise HubError(
+            f"max_prompt_tokens needs the tokenizer of {model!r}, which cannot be loaded: {str(error).splitlines()[0]}"
+        ) from error

@@ -1,0 +1,140 @@
+"""What a recipe would do, found out without its weights: names, data, batches, memory."""
+
+from typing import Any
+
+from abcgrpo.errors import UserError
+from abcgrpo.experiments.batches import plan_batches, planned_processes
+from abcgrpo.experiments.data import short_prompts, task_examples
+from abcgrpo.experiments.memory import estimate_memory, model_config
+from abcgrpo.experiments.recipe import Recipe, configuration_class
+from abcgrpo.experiments.training import reward_functions
+from abcgrpo.progress import quiet_libraries
+from abcgrpo.tasks import get_task
+from abcgrpo.tasks.sources import HubError
+from abcgrpo.trl import ABCGRPOConfig, FastGRPOConfig
+
+
+def dry_run(recipe: Recipe) -> dict[str, Any]:
+    """Check everything of a recipe that needs no weights, and say what it would do.
+
+    What only the hub can answer, and the hub cannot be reached for, is reported as not checked; the size of the
+    training set is then the recipe's `num_problems`, if it has one.
+
+    Raises:
+        UserError: a mistake in the recipe or in its data.
+    """
+    quiet_libraries()
+    processes = planned_processes(recipe)
+    arguments = _planned(recipe, processes)
+    rewards = [reward.__name__ for reward in reward_functions(recipe)]
+    template = get_task(recipe.task).template.changed(recipe.prompt_template, recipe.prompt_form)
+    data = _data(recipe, arguments.seed)
+    batches = plan_batches(arguments, processes, data.pop("num_problems"))
+    return {
+        "recipe": recipe.to_flat(),
+        **batches.to_dict(),
+        "boundaries": arguments.boundaries.to_dict() if isinstance(arguments, ABCGRPOConfig) else None,
+        "loss_type": arguments.loss_type,
+        "rewards": rewards,
+        "prompt": template.to_dict(),
+        "dataset": data,
+        "memory": _memory(recipe, arguments, processes),
+    }
+
+
+def terminal(found: dict[str, Any]) -> str:
+    """What `dry_run` found, as lines for a reader."""
+    unknown = "not known: give --num-problems"
+    steps = found["optimizer_steps"] if found["optimizer_steps"] is not None else unknown
+    bounds = ", ".join(f"{name} {value}" for name, value in (found["boundaries"] or {}).items())
+    lines = [
+        f"model       {found['recipe']['model_name_or_path']}",
+        f"objective   {found['recipe']['objective']}, {found['loss_type']}",
+        *([f"boundaries  {bounds}"] if bounds else []),
+        f"prompt      {found['prompt']['form']}: {found['prompt']['text']!r}",
+        f"rewards     {', '.join(found['rewards'])}",
+        f"data set    {found['dataset']['summary']}",
+        "",
+        f"processes                         {found['num_processes']}",
+        f"rollouts per generation           {found['rollouts_per_generation']} "
+        f"({found['problems_per_generation']} problems)",
+        f"optimizer steps per generation    {found['optimizer_steps_per_generation']} "
+        f"(of {found['rollouts_per_optimizer_step']} rollouts)",
+        f"generations per epoch             {_or(found['generations_per_epoch'], unknown)}",
+        f"optimizer steps                   {steps}",
+        "",
+        *_memory_lines(found["memory"]),
+    ]
+    return "\n".join(lines)
+
+
+def _planned(recipe: Recipe, processes: int) -> FastGRPOConfig:
+    """The trainer's arguments as one of so many processes would make them, on whatever machine this is."""
+    import torch
+
+    planned = type(
+        "PlannedConfig", (configuration_class(recipe.objective),), {"world_size": property(lambda _: processes)}
+    )
+    options: dict[str, Any] = {"report_to": []} | recipe.training
+    if not torch.cuda.is_available():
+        options["use_cpu"] = True
+    try:
+        return planned(**options)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"The recipe's training fields do not fit together: {error}") from error
+
+
+def _data(recipe: Recipe, seed: int) -> dict[str, Any]:
+    try:
+        examples = task_examples(recipe, seed)
+    except HubError as error:
+        summary = f"{recipe.dataset_name}: not checked. {error}"
+        return _found(recipe.num_problems, summary, columns=False, lengths=False)
+    source = recipe.dataset_name or f"{recipe.task}, generated"
+    summary = f"{source}: {len(examples)} problems, with the columns {', '.join(examples[0])}"
+    if recipe.max_prompt_tokens is None:
+        return _found(len(examples), summary)
+    try:
+        kept = short_prompts(recipe, examples)
+    except HubError as error:
+        summary += f"; the lengths of their prompts are not checked. {error}"
+        return _found(len(examples), summary, lengths=False)
+    summary += f"; {len(kept)} prompts of at most {recipe.max_prompt_tokens} tokens"
+    return _found(len(kept), summary)
+
+
+def _found(problems: int | None, summary: str, columns: bool = True, lengths: bool = True) -> dict[str, Any]:
+    return {
+        "num_problems": problems, "columns_checked": columns, "prompt_lengths_checked": lengths, "summary": summary
+    }  # fmt: skip
+
+
+def _memory(recipe: Recipe, arguments: FastGRPOConfig, processes: int) -> dict[str, Any]:
+    try:
+        config = model_config(recipe.model_name_or_path)
+    except HubError as error:
+        return {"estimated": False, "reason": str(error)}
+    return {"estimated": True} | estimate_memory(config, arguments, recipe.max_prompt_tokens, processes)
+
+
+def _memory_lines(memory: dict[str, Any]) -> list[str]:
+    if not memory["estimated"]:
+        return [f"memory      not estimated. {memory['reason']}"]
+    lines = [f"memory of one GPU, estimated in GiB for P = {memory['parameters'] / 1e9:.2f} · 10⁹ parameters"]
+    for name in ("activations", "head"):
+        lines.append(f"  {name:<12}{memory[name]['gib']:>8.1f}   {memory[name]['formula']}")
+    for name, total in memory["per_gpu"].items():
+        lines.append(
+            f"  {name:<12}{total['training_gib']:>8.1f}   with weights, gradients, Adam: {total['state_gib']:.1f} "
+            f"= {total['state_formula']}; a GPU of {total['smallest_gpu_gib']:.0f} at least"
+        )
+    if vllm := memory["vllm"]:
+        lines.append(
+            f"  vLLM        {vllm['share_of_gpu']:.0%} of the GPU: weights {vllm['weights_gib']:.1f} = "
+            f"{vllm['weights_formula']}, cache {vllm['cache_gib_per_longest_response']:.2f} for the longest response"
+        )
+    return lines
+
+
+def _or(value: Any, otherwise: str) -> Any:
+    return otherwise if value is None else value

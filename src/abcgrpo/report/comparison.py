@@ -1,0 +1,45 @@
+"""The comparison of a report's arms: `comparisons` of `report.json`, and its sentences for the top of the page."""
+
+from typing import Any
+
+from abcgrpo.comparison.compare import Runs, compare, limits
+from abcgrpo.report.records import Records
+from abcgrpo.report.scores import columns
+
+
+def compare_arms(records: Records) -> list[dict[str, Any]]:
+    """Every arm against the first as planned, at each run's last step: a `Comparison` for each benchmark and metric."""
+    benchmarks: dict[str, Runs] = {
+        benchmark: {
+            arm: {run.seed: found.evaluation for run in runs if (found := run.last(benchmark))}
+            for arm, runs in records.by_arm.items()
+        }
+        for benchmark in records.benchmarks
+    }
+    found = compare(benchmarks, records.planned_arms, columns(records), primary_metrics(records))
+    return [each.to_dict() for each in found]
+
+
+def primary_metrics(records: Records) -> list[str]:
+    """Those that verdicts are given on: Avg@k and Pass@k with the largest k."""
+    largest = max(records.pass_at_k)
+    return [f"avg@{largest}", f"pass@{largest}"]
+
+
+def comparison_sentences(records: Records, comparisons: list[dict[str, Any]]) -> list[str]:
+    """The comparisons fixed beforehand, in words; then arms that could not be compared, and what seeds too few mean."""
+    if not comparisons:
+        return []
+    sentences = [each["sentence"] for each in comparisons if each["in_family"]]
+    baseline, *others = records.planned_arms
+    for benchmark in records.benchmarks:
+        compared = {each["arm"] for each in comparisons if each["benchmark"] == benchmark}
+        sentences += [
+            f"{arm} against {baseline} on {benchmark}: not compared, since there is no seed with which both were "
+            f"measured at the last step on the same questions."
+            for arm in others
+            if arm not in compared
+        ]
+    family_size = len(records.benchmarks) * len(others) * len(primary_metrics(records))
+    limit = limits(max(each["seeds"] for each in comparisons), family_size)
+    return [*sentences, limit] if limit else sentences

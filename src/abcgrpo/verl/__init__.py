@@ -1,0 +1,27 @@
+"""ABC-GRPO in verl, without a fork: importing this package registers the policy loss `abc_grpo` with verl.
+
+| module   | subject                                                                    |
+|----------|----------------------------------------------------------------------------|
+| `config` | the four thresholds as verl's policy-loss configuration                    |
+| `loss`   | the objective under verl's calling convention, and its registration        |
+| `reward` | `compute_score`: the grader, and countdown's verifier, as verl's reward    |
+
+Advantages, reductions, importance weights, rollout, checkpoints and everything else are verl's.
+
+Raises:
+    ImportError: verl is missing, or is a version without what this package builds on.
+    RuntimeError: another function holds the name `abc_grpo` in verl.
+"""
+
+try:
+    from abcgrpo.verl.config import ABCGRPOPolicyLossConfig
+    from abcgrpo.verl.loss import LOSS_NAME, abc_grpo, register
+except ModuleNotFoundError as error:
+    raise ImportError(
+        f"abcgrpo.verl cannot be imported, because {error.name} is missing. verl has an environment of its own: "
+        "pip install -c constraints-verl.txt 'abcgrpo[verl]'; then `abcgrpo doctor --engine verl` checks it."
+    ) from error
+
+register()
+
+__all__ = ["LOSS_NAME", "ABCGRPOPolicyLossConfig", "abc_grpo", "register"]
