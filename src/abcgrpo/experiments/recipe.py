@@ -100,7 +100,7 @@ def training_fields(values: dict[str, Any], where: str, objective: Objective) ->
     """The values, each of its field's type, that the trainer's configuration would be given.
 
     Raises:
-        UserError: an unknown field (with the nearest known one), or a value of the wrong type.
+        UserError: an unknown field (with the nearest known one), a value of the wrong type, or a secret.
     """
     configuration = configuration_class(objective)
     hints = get_type_hints(configuration)
@@ -113,6 +113,11 @@ def training_fields(values: dict[str, Any], where: str, objective: Objective) ->
             )
         if name not in types:
             raise unknown_name("key", name, [*types, *get_type_hints(Recipe)], where)
+    if values.get("hub_token"):
+        raise UserError(
+            f"{where}: hub_token is a secret, and what a recipe says is written into run.json: leave it out, and log in "
+            f"with `hf auth login` or set HF_TOKEN."
+        )
     return {name: typed(value, types[name], name, where) for name, value in values.items()}
 
 

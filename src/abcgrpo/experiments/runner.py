@@ -10,6 +10,7 @@ What is finished is not done again. A training run or an evaluation that was cut
 """
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -19,6 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
+from types import FrameType
 from typing import Any
 
 from pydantic import ValidationError
@@ -27,7 +29,7 @@ from abcgrpo.errors import UserError
 from abcgrpo.evaluation.models import checkpoints_of
 from abcgrpo.experiments.board import Board, JobState
 from abcgrpo.experiments.specification import EvaluationPlan, Experiment
-from abcgrpo.files import plain, read_json, write_json, write_yaml
+from abcgrpo.files import locked, plain, read_json, write_json, write_yaml
 from abcgrpo.progress import PROGRESS_FILE
 from abcgrpo.run_files import ARMS, BASE, EVALUATION, EXPERIMENT, MANIFEST, TRAINING
 
@@ -75,6 +77,7 @@ class ExperimentRunner:
     experiment: Experiment
     output: Path
     jobs: list[Job] = field(init=False)
+    _children: set[subprocess.Popen] = field(init=False, default_factory=set, repr=False)
 
     def __post_init__(self) -> None:
         if (self.output / EXPERIMENT).exists():
@@ -93,7 +96,7 @@ class ExperimentRunner:
             )
 
     def _plan(self) -> Iterator[Job]:
-        yield Job("base", self.output / BASE)
+        yield Job(BASE, self.output / BASE)
         for seed in self.experiment.seeds:
             for arm in self.experiment.arms:
                 directory = self.output / ARMS / arm / f"seed-{seed}"
@@ -103,9 +106,27 @@ class ExperimentRunner:
     def run(self) -> dict[str, str]:
         """Do what is not done yet, several jobs at a time. Returns what went wrong, by the names of the jobs.
 
-        A job that fails does not stop the others.
+        A job that fails does not stop the others. SIGTERM stops all; training runs save where they stand first, as
+        they do on Ctrl-C, which reaches them by itself.
+
+        Raises:
+            UserError: another process runs this experiment.
         """
-        write_json(self.output / EXPERIMENT, self.experiment.model_dump(mode="json"))
+        self.output.mkdir(parents=True, exist_ok=True)
+        before = signal.signal(signal.SIGTERM, self._stop)
+        try:
+            with locked(self.output, f"Another process is running the experiment in {self.output}."):
+                write_json(self.output / EXPERIMENT, self.experiment.model_dump(mode="json"))
+                return self._run()
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        for child in list(self._children):
+            child.terminate()
+        raise SystemExit(128 + number)
+
+    def _run(self) -> dict[str, str]:
         failures: dict[str, str] = {}
         places = device_places(len(self.jobs))
         free: SimpleQueue[dict[str, str]] = SimpleQueue()
@@ -184,10 +205,12 @@ class ExperimentRunner:
             output.write(f"$ {' '.join(command)}\n")
             output.flush()
             # The other end of its input stays open as long as this process lives: `end_with_parent` waits for that.
-            process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=output, stderr=output)
-            code = process.wait()
-            assert process.stdin is not None
-            process.stdin.close()
+            child = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=output, stderr=output)
+            self._children.add(child)
+            code = child.wait()
+            self._children.discard(child)
+            assert child.stdin is not None
+            child.stdin.close()
         if code != 0:
             lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
             raise CommandFailed(f"`abcgrpo {arguments[0]}` ended with exit code {code}: {lines[-1]} (all of it: {log})")

@@ -127,8 +127,11 @@ def read_experiment(name_or_path: str) -> Experiment:
     if plan.benchmark is None and experiment.task != "countdown":
         raise UserError(f"{path}: evaluation: benchmark is missing: task {experiment.task} has none of its own.")
     for arm in experiment.arms:
-        if not arm or any(character in arm for character in "/\\") or arm.startswith("."):
+        if not arm.isprintable() or not arm or any(character in arm for character in "/\\") or arm.startswith("."):
             raise UserError(f"{path}: {arm!r} cannot be the name of an arm: it names a directory.")
+        for name in ("output_dir", "seed"):
+            if name in experiment.training | experiment.arms[arm].training:
+                raise UserError(f"{path}: training: {name} is set for each run by the experiment: leave it out.")
         experiment.recipe(arm, seed=experiment.seeds[0], output_dir=".")
     return experiment
 

@@ -25,13 +25,12 @@ from abcgrpo.experiments.manifest import environment, settings, without_secrets
 from abcgrpo.experiments.recipe import Recipe, configuration_class
 from abcgrpo.files import json_line, locked, plain, read_json, write_json, write_text
 from abcgrpo.progress import Progress, quiet_libraries
+from abcgrpo.run_files import MANIFEST, METRICS
 from abcgrpo.tasks import get_task, resolve_model
 from abcgrpo.trl import ABCGRPOTrainer, FastGRPOConfig, FastGRPOTrainer
 from abcgrpo.trl.checkpoints import ROLLING, differences, newest_complete, step_of
 from abcgrpo.trl.resume import FREE
 
-MANIFEST = "run.json"
-METRICS = "metrics.jsonl"
 NO_WRITING = {
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO,
     errno.ENOTDIR, errno.EEXIST,
@@ -122,6 +121,7 @@ def _train_and_record(recipe: Recipe, trainer: FastGRPOTrainer, output: Path, st
             print(f"{output}: going on from step {step_of(state)}.", file=sys.stderr, flush=True)
         trainer.add_callback(_RunLog(output / METRICS, progress))
         trainer.train(str(state) if state else None)
+        trainer.create_model_card()
     shutil.rmtree(output / ROLLING, ignore_errors=True)  # of no use to a finished run
 
 
@@ -193,7 +193,7 @@ def _arguments(recipe: Recipe) -> FastGRPOConfig:
 def _trainer(recipe: Recipe, arguments: FastGRPOConfig, dataset: Dataset, rewards: list[Callable]) -> FastGRPOTrainer:
     trainer_class: Any = ABCGRPOTrainer if recipe.objective == "abc-grpo" else FastGRPOTrainer
     try:
-        return trainer_class(
+        trainer = trainer_class(
             model=resolve_model(recipe.model_name_or_path),
             reward_funcs=rewards,
             args=arguments,
@@ -204,6 +204,10 @@ def _trainer(recipe: Recipe, arguments: FastGRPOConfig, dataset: Dataset, reward
             f"The model {recipe.model_name_or_path!r} cannot be loaded. It is neither a directory here nor a model "
             f"that the hub lets us read: {str(error).splitlines()[0]}"
         ) from error
+    if isinstance(trainer, ABCGRPOTrainer):  # TRL's own losses have TRL's own card
+        trainer.card_base = recipe.model_name_or_path
+        trainer.card_data = recipe.dataset_name or f"{len(dataset)} problems of the task {recipe.task}"
+    return trainer
 
 
 def reward_functions(recipe: Recipe) -> list[Callable]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import altair as alt
 
-from abcgrpo.report.figures import Panel, targets
+from abcgrpo.report.figures import Drawing, Panel, targets
 from abcgrpo.report.style import colour, dash, hidden, picked, shape, shown, zoom
 from abcgrpo.report.tables import metric_title
 
@@ -39,8 +39,8 @@ def _rule_panel(arms: list[str], curves: dict[str, Any], kind: str, side: str) -
     furthest = max(curves["ratio"])
     x = alt.X("r:Q", title="importance ratio r", scale=alt.Scale(domain=[0, furthest], nice=False))
     y = alt.Y("value:Q", title=axis)
-    line = shown(alt.Chart(alt.Data(values=rows))).mark_line(strokeWidth=2.4, interpolate="linear")
-    line = line.encode(x=x, y=y, color=colour(arms), strokeDash=dash(arms))
+    line = shown(alt.Chart(alt.Data(values=rows))).mark_line()
+    line = line.encode(x=x, y=y, color=colour(arms), strokeDash=dash(arms), strokeWidth=_widths(arms))
     tooltip = [alt.Tooltip("arm:N"), alt.Tooltip("r:Q", format=".2f"), alt.Tooltip("value:Q", format=".3f")]
     target = targets(rows).encode(x=x, y=y, tooltip=tooltip)
     one = alt.Chart(alt.Data(values=[{"r": 1}])).mark_rule(strokeDash=[3, 3], opacity=0.5, color="#888").encode(x="r:Q")
@@ -58,6 +58,12 @@ def _rule_panel(arms: list[str], curves: dict[str, Any], kind: str, side: str) -
         chart=alt.layer(one, labels, line.add_params(picked()), target.add_params(zoom())).add_params(hidden()),
         extent=(0, furthest),
     )
+
+
+def _widths(arms: list[str]) -> alt.StrokeWidth:
+    """Rules share most of their course: each arm is drawn thinner than those under it, so that all are seen."""
+    widths = [max(2.0, 5.5 - 1.2 * number) for number in range(len(arms))]
+    return alt.StrokeWidth("arm:O", sort=arms, title=None, scale=alt.Scale(domain=arms, range=widths), legend=None)
 
 
 def forest_panels(summary: dict[str, Any]) -> list[Panel]:
@@ -85,7 +91,7 @@ def forest_panels(summary: dict[str, Any]) -> list[Panel]:
     return found
 
 
-def _forest(arms: list[str], rows: list[dict[str, Any]]) -> alt.LayerChart:
+def _forest(arms: list[str], rows: list[dict[str, Any]]) -> Drawing:
     metrics = list(dict.fromkeys(row["metric"] for row in rows))
     chart = shown(alt.Chart(alt.Data(values=rows)))
     y = alt.Y("metric:N", title=None, sort=metrics, axis=alt.Axis(labelFontSize=12))

@@ -67,7 +67,11 @@ def _usable(rows: list[Row], source: str) -> list[Row]:
     parsed = parse_golds([gold_text(row["answer"]) for row in rows])
     kept = [row for row, fine, parses in zip(rows, sound, parsed, strict=True) if fine and parses]
     if len(kept) < len(rows):
-        logger.warning("%s: %d of %d rows cannot be used and are left out", source, len(rows) - len(kept), len(rows))
+        bad = [index for index, (fine, parses) in enumerate(zip(sound, parsed, strict=True)) if not (fine and parses)]
+        listed = ", ".join(map(str, bad[:10])) + (", …" if len(bad) > 10 else "")
+        logger.warning(
+            "%s: %d of %d rows cannot be used and are left out: rows %s", source, len(bad), len(rows), listed
+        )
     if not kept:
         raise UserError(f"{source} has no row that can be used.")
     return kept
