@@ -15,7 +15,6 @@ from abcgrpo.report.quadrants import QUADRANTS, clip_shares
 from abcgrpo.report.records import RunRecord
 from abcgrpo.report.training import LENGTH
 
-
 AGREEMENT = {True: "agrees", False: "differs", None: "not claimed of it"}
 
 
@@ -92,9 +91,9 @@ def _summary(checkable: list[dict[str, Any]], pairs: list[Pair]) -> list[str]:
     sentences = []
     for pair in pairs:
         found = {claim["claim"]: claim["found"][pair.model] for claim in checkable}
-        agreeing = sum(each["agrees"] for each in found.values())
+        compared = [each["agrees"] for each in found.values() if each["agrees"] is not None]
         sentences.append(
-            f"{pair.model}: the logs agree with {agreeing} of the {len(found)} claims that they can check."
+            f"{pair.model}: the logs agree with {sum(compared)} of the {len(compared)} claims of it that they can check."
         )
         for agrees, words in ((True, "Agree"), (False, "Differ")):
             listed = [
