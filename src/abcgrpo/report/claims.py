@@ -93,7 +93,7 @@ def _summary(checkable: list[dict[str, Any]], pairs: list[Pair]) -> list[str]:
         found = {claim["claim"]: claim["found"][pair.model] for claim in checkable}
         compared = [each["agrees"] for each in found.values() if each["agrees"] is not None]
         sentences.append(
-            f"{pair.model}: the logs agree with {sum(compared)} of the {len(compared)} claims of it that they can check."
+            f"{pair.model}: the logs agree with {sum(compared)} of the {len(compared)} claims of it they can check."
         )
         for agrees, words in ((True, "Agree"), (False, "Differ")):
             listed = [
