@@ -95,7 +95,7 @@ def _claims(claims: dict[str, Any]) -> list[str]:
         lines.append([f"{claim['claim']} ({claim['place']})", stated_text(claim), *cells, claim["definition"]])
     unchecked = [f"{each['claim']}: {each['reason']}." for each in claims["uncheckable"]]
     table = markdown_table([claims["paper"], "stated", *models, "derived as"], lines)
-    return [table, "What the logs cannot check:", _list(unchecked)]
+    return [table, *claims["remarks"], "What the logs cannot check:", _list(unchecked)]
 
 
 def _list(lines: list[str]) -> str:
