@@ -7,8 +7,6 @@ from abcgrpo.report.records import RunRecord
 OF_A_RUN = ("seed", "output_dir", "run_name")
 """Fields of a recipe that tell one run of an arm from another."""
 THRESHOLDS = {"eps_pos_high": "ε1 (Q1)", "eps_pos_low": "ε2 (Q2)", "eps_neg_high": "ε3 (Q4)", "eps_neg_low": "ε4 (Q3)"}
-LOSS_TYPES = ("grpo", "bnpo", "dapo", "dr_grpo")
-"""The reductions under which a run of ours trains with four boundaries."""
 
 
 def recipe_of(runs: list[RunRecord]) -> dict[str, Any] | None:
@@ -22,7 +20,7 @@ def recipe_of(runs: list[RunRecord]) -> dict[str, Any] | None:
 def boundaries_of(runs: list[RunRecord]) -> dict[str, float | str] | None:
     """The four thresholds that an arm is trained with; None where it is not known, or another loss is trained."""
     recipe = recipe_of(runs)
-    if recipe is None or recipe.get("loss_type", "grpo") not in LOSS_TYPES or recipe.get("loss", "abc") != "abc":
+    if recipe is None or recipe.get("objective", "abc-grpo") != "abc-grpo":
         return None
     return {name: recipe.get(name, 0.2) for name in THRESHOLDS}
 
