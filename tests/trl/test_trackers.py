@@ -28,12 +28,13 @@ def test_tensorboard(tmp_path, monkeypatch):
 
 
 TRACKED = """
-import sys, trackio
+import sys
 from pathlib import Path
+from trackio.sqlite_storage import SQLiteStorage
 from tests.trl.trainers import abc_trainer
-abc_trainer(Path(sys.argv[1]), report_to=["trackio"], project="ours", run_name="tiny", max_steps=2).train()
-rows = trackio.Api().runs("ours")[0].metrics()
-print("NAMES", *rows)
+options = {"project": "ours", "run_name": "tiny", "trackio_static_space_id": False}
+abc_trainer(Path(sys.argv[1]), report_to=["trackio"], max_steps=2, **options).train()
+print("NAMES", *SQLiteStorage.get_all_metrics_for_run("ours", "tiny"))
 """
 
 

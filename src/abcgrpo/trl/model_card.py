@@ -60,7 +60,7 @@ def model_card(
         model_name=name,
         tags=["generated_from_trainer", *tags],
         base_model=base if base in on_hub else None,
-        datasets=data if data in on_hub else None,
+        datasets=[data] if data in on_hub else None,
     )
     return ModelCard(f"---\n{front.to_yaml()}\n---\n\n{_text(name, base, data, args)}")
 
