@@ -3,11 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# verl has an environment of its own, with the versions of constraints-verl.txt.
+VERL_VENV := .venv-verl
+VERL_READY := $(VERL_VENV)/.ready
 
-.PHONY: help quickstart test test-fast check format clean
+.PHONY: help quickstart test test-fast test-verl verl-end-to-end check format clean
 
 help:  ## Show this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 quickstart: $(READY)  ## Train GRPO and ABC-GRPO on countdown, measure both, write runs/quickstart/report/report.html
 	$(BIN)/abcgrpo run quickstart
@@ -17,6 +20,12 @@ test: $(READY)  ## Run every test
 
 test-fast: $(READY)  ## Run the tests that take seconds
 	$(BIN)/python -m pytest -m "not slow"
+
+test-verl: $(VERL_READY)  ## Run the tests against verl, in an environment of its own (2 GB)
+	$(VERL_VENV)/bin/python -m pytest tests/verl
+
+verl-end-to-end: $(VERL_READY)  ## Train countdown with verl's whole trainer on a CPU, kill it, resume it; tens of minutes
+	$(VERL_VENV)/bin/python -m tests.verl.end_to_end --output runs/verl-end-to-end
 
 check: $(READY)  ## Format, lint, types, import rules
 	$(BIN)/ruff format --check .
@@ -28,11 +37,17 @@ format: $(READY)  ## Format, and mend what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-clean:  ## Remove the environment and caches; runs stay
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist
+clean:  ## Remove the environments and caches; runs stay
+	rm -rf $(VENV) $(VERL_VENV) .pytest_cache .ruff_cache .hypothesis build dist
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[test]"
+	touch $@
+
+$(VERL_READY): pyproject.toml constraints-verl.txt
+	$(PYTHON) -m venv $(VERL_VENV)
+	$(VERL_VENV)/bin/python -m pip install --quiet --upgrade pip
+	$(VERL_VENV)/bin/python -m pip install --quiet -c constraints-verl.txt -e ".[verl]" pytest
 	touch $@

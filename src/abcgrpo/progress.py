@@ -2,7 +2,10 @@
 
 import json
 import os
+import signal
+import stat
 import sys
+import threading
 import time
 import warnings
 from pathlib import Path
@@ -16,13 +19,17 @@ PROGRESS_FILE = "ABCGRPO_PROGRESS_FILE"
 """Environment variable: where a process that was started by another reports its progress instead of showing it."""
 
 
-def bars() -> rich.progress.Progress:
-    """The columns of this package's progress bars. On standard error: standard output is for results."""
+def bars(time_left: rich.progress.ProgressColumn | None = None) -> rich.progress.Progress:
+    """The columns of this package's progress bars. On standard error: standard output is for results.
+
+    Args:
+        time_left: the column that says how long it will still take; rich's own estimate by default.
+    """
     return rich.progress.Progress(
         rich.progress.TextColumn("{task.description}"),
         rich.progress.BarColumn(bar_width=24),
         rich.progress.TaskProgressColumn(),
-        rich.progress.TimeRemainingColumn(),
+        time_left or rich.progress.TimeRemainingColumn(),
         rich.progress.TextColumn("{task.fields[note]}", style="dim"),
         console=Console(stderr=True),
     )
@@ -78,6 +85,30 @@ class Progress:
                 file=sys.stderr,
                 flush=True,
             )
+
+
+def duration(seconds: float) -> str:
+    """As people say it: 40 s, 12 min, 1 h 5 min."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def end_with_parent() -> None:
+    """In a process that was started by another to report to it: end, by SIGTERM, when that one is gone.
+
+    The parent holds the other end of standard input open, so the input ends when the parent does, however it does.
+    """
+    if PROGRESS_FILE not in os.environ or not stat.S_ISFIFO(os.fstat(0).st_mode):
+        return
+
+    def wait() -> None:
+        while os.read(0, 1):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def read_progress(file: Path) -> dict[str, Any] | None:

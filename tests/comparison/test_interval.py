@@ -77,8 +77,18 @@ def test_exchanging_the_arms_mirrors_the_interval(differences):
 
 def test_many_experiments_at_once_as_one_by_one():
     many = layout(np.random.default_rng(3), 4, 10, 0.1, 0.1, 0.1, size=(7,))
-    halves = Spread.of(many).half_width
-    assert halves == pytest.approx([float(Spread.of(each).half_width) for each in many])
+    halves = Spread.of(many).half_width()
+    assert halves == pytest.approx([float(Spread.of(each).half_width()) for each in many])
+
+
+def test_p_and_interval_say_the_same():
+    many = 0.08 + layout(np.random.default_rng(6), 6, 20, 0.08, 0.1, 0.2, size=(500,))
+    means, spread = many.mean(axis=(1, 2)), Spread.of(many)
+    excludes_0 = np.abs(means) > spread.half_width()
+    assert 0 < excludes_0.mean() < 1
+    assert np.array_equal(spread.p_value(means) < 0.05, excludes_0)
+    assert np.array_equal(spread.p_value(means) < 0.01, np.abs(means) > spread.half_width(0.99))
+    assert Spread.of(np.zeros((4, 5))).p_value(0.0) == 1.0
 
 
 @pytest.mark.parametrize(("of_seeds", "of_questions"), [(0.15, 0.0), (0.0, 0.3), (0.1, 0.3)])
@@ -86,7 +96,7 @@ def test_it_covers_the_truth(of_seeds, of_questions):
     """95 of 100, where Student's interval over seeds or over questions alone does not."""
     many = layout(np.random.default_rng(4), 5, 30, of_seeds, of_questions, 0.3, size=(4000,))
     means = many.mean(axis=(1, 2))
-    assert np.mean(np.abs(means) <= Spread.of(many).half_width) == pytest.approx(0.955, abs=0.02)
+    assert np.mean(np.abs(means) <= Spread.of(many).half_width()) == pytest.approx(0.955, abs=0.02)
     if not of_seeds:
         over_seeds = stats.t.ppf(0.975, 4) * stats.sem(many.mean(axis=2), axis=1)
         assert np.mean(np.abs(means) <= over_seeds) < 0.9

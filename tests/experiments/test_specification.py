@@ -6,9 +6,9 @@ import pytest
 import abcgrpo
 from abcgrpo import Boundaries
 from abcgrpo.errors import UserError
-from abcgrpo.experiments.recipe import read_recipe
+from abcgrpo.experiments.recipe import read_recipe, recipe_from_flat
 from abcgrpo.experiments.specification import boundaries, experiment_path, read_experiment
-from abcgrpo.trl import ABCGRPOConfig
+from abcgrpo.trl import ABCGRPOConfig, FastGRPOConfig
 
 SHIPPED = sorted((Path(abcgrpo.__file__).parent / "recipes").glob("*.yaml"))
 
@@ -106,6 +106,8 @@ def test_arms_differ_in_what_they_say_and_in_nothing_else(tmp_path):
         (("  GRPO:", '  "GR\\0PO":'), "cannot be the name of an arm"),
         (("training: {learning_rate: 1e-5", "training: {output_dir: ../elsewhere"), "output_dir is set for each run"),
         (("training: {learning_rate: 2e-5", "training: {output_dir: /etc"), "output_dir is set for each run"),
+        (("GRPO: {boundaries", "GRPO: {objective: trl, boundaries"), "boundaries have no effect with objective: trl"),
+        (("GRPO: {boundaries: {rule: grpo, eps: 0.2}", "GRPO: {objective: verl"), "objective: input should be"),
     ],
 )
 def test_a_mistake_in_an_experiment(tmp_path, change, message):
@@ -113,6 +115,32 @@ def test_a_mistake_in_an_experiment(tmp_path, change, message):
     assert text != EXPERIMENT
     with pytest.raises(UserError, match=message):
         read_experiment(str(written(tmp_path, text)))
+
+
+@pytest.mark.parametrize(
+    ("training", "message"),
+    [
+        ("loss_type: cispo, epsilon_high: 5.0", None),
+        ("importance_sampling_level: sequence, update: stock", None),
+        ("eps_pos_low: 0.2", "eps_pos_low is a threshold of ABC-GRPO"),
+        ("loss_typ: cispo", "Did you mean 'loss_type'"),
+    ],
+)
+def test_an_arm_with_one_of_trls_own_losses(tmp_path, training, message):
+    arm = f"  OTHER: {{objective: trl, training: {{{training}}}}}\n"
+    path = written(
+        tmp_path, EXPERIMENT.replace("training: {learning_rate: 1e-5, m", arm + "training: {max_grad_norm: 1, m")
+    )
+    if message:
+        with pytest.raises(UserError, match=message):
+            read_experiment(str(path))
+        return
+    recipe = read_experiment(str(path)).recipe("OTHER", 3, "out")
+    assert recipe.objective == "trl"
+    assert not [name for name in recipe.training if name.startswith("eps_")]
+    arguments = FastGRPOConfig(**recipe.training, use_cpu=True, bf16=False)
+    assert (arguments.loss_type, arguments.importance_sampling_level) in (("cispo", "token"), ("dapo", "sequence"))
+    assert recipe_from_flat(recipe.to_flat(), "again") == recipe
 
 
 def test_a_shipped_experiment_has_a_name():

@@ -1,98 +1,89 @@
 """The report from files written by hand, with every figure worked out."""
 
+import csv
 import json
+import math
 
 import pytest
 
 from abcgrpo.errors import UserError
-from abcgrpo.files import json_line, write_json
+from abcgrpo.files import write_json
 from abcgrpo.report import load, write
-
-SHARES = [[None] * 4, [0.5, 0.0, 0.0, 0.5], [0.0, 0.0, 1.0, 0.0]]
-
-
-def evaluation(directory, correct, samples=4):
-    """Samples of questions q0, q1, … with so many right answers each."""
-    write_json(directory / "evaluation.json", {"questions": len(correct), "samples": samples})
-    always = {"finish_reason": "stop", "tokens": 5, "answer": "1", "reason": "exact"}
-    lines = [
-        {"problem": f"q{q}", "sample": s, "correct": s < right} | always
-        for q, right in enumerate(correct)
-        for s in range(samples)
-    ]
-    (directory / "samples.jsonl").write_text("".join(map(json_line, lines)))
-
-
-def run(directory, entropy, correct, arm="GRPO", seed=0, status="finished"):
-    """A training run of three steps, evaluated after the third."""
-    job = directory / "arms" / arm / f"seed-{seed}"
-    manifest = {"recipe": {"seed": seed, "eps_neg_high": "inf"}, "status": status, "steps": 3, "seconds": 1.0}
-    write_json(job / "training" / "run.json", manifest)
-    lines = []
-    for step, shares in enumerate(SHARES, start=1):
-        line = {"step": step, "entropy": entropy / step, "frac_reward_zero_std": 0.25 * step}
-        line |= {f"clip_share/q{q}": share for q, share in enumerate(shares, start=1) if share is not None}
-        line |= {"reward": 0.1 * step} if step < 3 else {}
-        lines.append(json_line(line))
-    (job / "training" / "metrics.jsonl").write_text("".join(lines))
-    if correct:
-        evaluation(job / "evaluation" / "checkpoint-3" / "countdown", correct)
+from abcgrpo.report.diagrams import forest_panels
+from abcgrpo.report.document import latex, markdown
+from abcgrpo.report.summary import summarize
+from abcgrpo.report.tables import rows
+from tests.report.experiments import comparison, evaluation, run, specification
 
 
 @pytest.fixture
 def experiment(tmp_path):
     directory = tmp_path / "<b>study"
-    write_json(
-        directory / "experiment.json",
-        {"evaluation": {"pass_at_k": [2]}, "arms": {"GRPO": {}, "ABC-GRPO": {}}, "seeds": [0]},
-    )
+    specification(directory)
     evaluation(directory / "base" / "evaluation" / "model" / "countdown", [0, 1, 2])
     run(directory, entropy=3.0, correct=[1, 2, 3])
     run(directory, entropy=6.0, correct=[2, 2, 4], arm="ABC-GRPO")
     return directory
 
 
-def test_every_figure_of_the_summary(experiment, tmp_path):
-    report = write(load([experiment]), tmp_path / "out")
-    assert report == json.loads((tmp_path / "out" / "report.json").read_text())
+def test_every_figure_of_the_summary(experiment):
+    report = summarize(load([experiment]))
     grpo = report["arms"]["GRPO"]
     assert grpo["entropy"]["final"] == pytest.approx(1.0)
     assert grpo["reward"]["final"] == pytest.approx(0.2)  # logged at some steps only
     assert grpo["zero_variance_fraction"]["mean"] == pytest.approx(0.5)
-    assert grpo["clip_share"] == pytest.approx({"q1": 0.25, "q2": 0.0, "q3": 0.5, "q4": 0.25})
-    assert grpo["evaluation"]["avg@2"]["value"] == pytest.approx(0.5)
+    assert [grpo["clip_share"][q] for q in ("q1", "q2", "q3", "q4")] == pytest.approx([0.25, 0.0, 0.5, 0.25])
+    assert grpo["clip_share"]["steps_with_events"] == 2
+    assert grpo["clip_fraction"]["q3"] == pytest.approx(0.01 / 3)
+    assert grpo["metrics"]["my/own"] == {"first": 1.0, "final": 3.0, "mean": 2.0}
+    assert grpo["evaluation"]["countdown"]["avg@2"]["value"] == pytest.approx(0.5)
     # Pass@2 of 1, 2 and 3 right of 4 is 1 − C(3,2)/6, 1 − C(2,2)/6, 1.
-    assert grpo["evaluation"]["pass@2"]["value"] == pytest.approx((0.5 + 5 / 6 + 1) / 3)
-    assert report["entropy_ratio"] == {"ABC-GRPO / GRPO": pytest.approx(2.0)}
+    assert grpo["evaluation"]["countdown"]["pass@2"]["value"] == pytest.approx((0.5 + 5 / 6 + 1) / 3)
+    assert grpo["boundaries"] == {"eps_pos_high": 0.2, "eps_pos_low": "inf", "eps_neg_high": "inf", "eps_neg_low": 0.2}
+    assert report["entropy_ratio"] == {"ABC-GRPO / GRPO": pytest.approx(2.0), "GRPO / ABC-GRPO": pytest.approx(0.5)}
     against = {(d["arm"], d["minus"]): d["avg@2"]["value"] for d in report["differences"]}
     assert against == pytest.approx({("GRPO", "base"): 0.25, ("ABC-GRPO", "base"): 5 / 12, ("ABC-GRPO", "GRPO"): 1 / 6})
-    assert any("One training seed" in note for note in report["notes"])
+    relative = {(d["arm"], d["minus"]): d["avg@2"]["relative"] for d in report["differences"]}
+    assert relative["ABC-GRPO", "GRPO"] == pytest.approx(1 / 3)
+    assert report["configuration"] == {
+        "eps_pos_low": {"GRPO": "inf", "ABC-GRPO": None},
+        "eps_neg_high": {"GRPO": "inf", "ABC-GRPO": None},
+    }
+    assert report["published_claims"] is None
 
 
 def test_all_files_are_there_and_nothing_of_a_run_is_markup(experiment, tmp_path):
     out = tmp_path / "out"
-    write(load([experiment]), out)
-    names = {"avg_at_k", "pass_at_k_large", "entropy", "reward", "clip_events"}
+    report = write(load([experiment]), out)
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is not JSON")
+
+    assert report == json.loads((out / "report.json").read_text(), parse_constant=refuse)
+    names = {"avg_at_k", "pass_at_k_large", "entropy", "reward", "clip_events", "clip_fraction", "response_length"}
+    assert {path.stem for path in (out / "figures").iterdir()} == names | {"zero_variance"}
     for name in names:
         assert (out / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert (out / "figures" / f"{name}.pdf").read_bytes().startswith(b"%PDF")
     page = (out / "report.html").read_text()
     assert "<b>study" not in page
     assert "&lt;b&gt;study" in page
-    assert 'src="http' not in page
     assert "ABC-GRPO − GRPO" in (out / "report.md").read_text()
+    with (out / "metrics.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert {"arm": "GRPO", "seed": "0", "step": "2", "metric": "my/own", "value": "2.0"} in lines
 
 
-def test_seeds_are_averaged(experiment, tmp_path):
-    write_json(
-        experiment / "experiment.json",
-        {"evaluation": {"pass_at_k": [2]}, "arms": {"GRPO": {}}, "seeds": [0, 1, 2]},
-    )
+def test_seeds_are_averaged_and_kept(experiment):
+    specification(experiment, arms=["GRPO"], seeds=[0, 1, 2])
     run(experiment, entropy=6.0, correct=[3, 2, 1], seed=1)
-    report = write(load([experiment]), tmp_path / "out")
-    assert report["arms"]["GRPO"]["seeds"] == [0, 1]
-    assert report["arms"]["GRPO"]["entropy"]["final"] == pytest.approx(1.5)
-    assert report["arms"]["GRPO"]["evaluation"]["avg@2"]["value"] == 0.5
+    report = summarize(load([experiment]))
+    grpo = report["arms"]["GRPO"]
+    assert grpo["seeds"] == [0, 1]
+    assert grpo["entropy"]["final"] == pytest.approx(1.5)
+    assert {seed: each["final"] for seed, each in grpo["entropy"]["per_seed"].items()} == {"0": 1.0, "1": 2.0}
+    assert grpo["evaluation"]["countdown"]["avg@2"]["value"] == 0.5
+    assert report["series"]["GRPO"]["entropy"][0] == {"step": 1, "value": 4.5, "seeds": {"0": 3.0, "1": 6.0}}
     assert report["missing"] == ["GRPO, seed 2: not trained yet."]
 
 
@@ -101,7 +92,7 @@ def test_what_is_missing_is_said_and_the_rest_is_shown(experiment, tmp_path):
     (job / "evaluation" / "checkpoint-3" / "countdown" / "samples.jsonl").write_text("")
     run(experiment, entropy=6.0, correct=None, arm="ABC-GRPO", status="running")
     report = write(load([experiment]), tmp_path / "out")
-    assert report["arms"]["GRPO"]["evaluation"] is None
+    assert report["arms"]["GRPO"]["evaluation"]["countdown"] is None
     assert "ABC-GRPO" not in report["arms"]
     assert any("0 of 12 samples" in line for line in report["missing"])
     assert any("ABC-GRPO, seed 0: running" in line for line in report["missing"])
@@ -111,6 +102,78 @@ def test_a_single_run_has_a_report_too(experiment, tmp_path):
     report = write(load([experiment / "arms" / "GRPO" / "seed-0" / "training"]), tmp_path / "out")
     assert report["base"] is None
     assert report["arms"]["training"]["entropy"]["final"] == pytest.approx(1.0)
+
+
+def test_several_benchmarks_are_laid_out_and_averaged(experiment):
+    run(experiment, entropy=3.0, correct=[1, 2, 3], benchmarks=["amc23"])
+    run(experiment, entropy=6.0, correct=[3, 3, 3], arm="ABC-GRPO", benchmarks=["amc23"])
+    report = summarize(load([experiment]))
+    assert set(report["benchmarks"]) == {"countdown", "amc23"}
+    table = {(row.benchmark, row.name): row.cells[0] for row in rows(report)}
+    assert table["amc23", "ABC-GRPO"].startswith("75.0")
+    assert table["amc23", "ABC-GRPO − GRPO"].startswith("+25.0")
+    assert ("amc23", "base") not in table  # the base was not measured on it
+    assert table["average", "ABC-GRPO"] == "70.8"  # (2/3 + 3/4) / 2
+    assert ("average", "base") not in table
+
+
+def test_comparisons_are_laid_out_everywhere(experiment):
+    report = summarize(load([experiment]))
+    report["comparisons"] = [
+        comparison("ABC-GRPO", "countdown", "avg@2", 0.05, "better"),
+        comparison("ABC-GRPO", "countdown", "pass@2", -0.01, "inconclusive"),
+    ]
+    (panel,) = forest_panels(report)
+    assert panel.name == "comparison"
+    cells = {row.name: row.cells for row in rows(report)}["ABC-GRPO − GRPO"]
+    assert cells == ["+5.0 [+3.0, +7.0]", "−1.0 [−3.0, +1.0]"]  # the interval that covers seeds, where there is one
+    text = markdown(report, [panel])
+    assert (
+        "| countdown | ABC-GRPO − GRPO | Pass@2 | −1.0 [−3.0, +1.0] | 0.031 | – | 0.80 | 3.0 | 8 | inconclusive |"
+        in text
+    )
+    assert r"ABC-GRPO $-$ GRPO & +5.0 {\scriptsize [+3.0, +7.0]}" in latex(report)
+
+
+def log(path, history):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"log_history": history}))
+    return path
+
+
+def test_logs_of_several_arms_and_seeds(tmp_path):
+    short = log(tmp_path / "a.json", [{"step": step, "entropy": 4.0 / step} for step in (1, 2)])
+    long = log(tmp_path / "b.json", [{"step": step, "entropy": 4.0, "reward": math.nan} for step in (1, 2, 3, 4)])
+    other = log(tmp_path / "c.json", [{"step": step, "entropy": 6.0, "reward": 0.5} for step in (1, 2)])
+    empty = log(tmp_path / "d.json", [])
+    given = [("A", short), ("A", long), ("B", other), ("C", empty)]
+    report = write(load([], given), tmp_path / "out")
+    assert list(report["arms"]) == ["A", "B"]
+    assert report["arms"]["A"]["seeds"] == [0, 1]
+    assert report["arms"]["A"]["entropy"]["final"] == pytest.approx(3.0)
+    assert report["entropy_ratio"]["B / A"] == pytest.approx(2.0)
+    assert report["arms"]["A"]["reward"]["final"] is None
+    assert report["arms"]["A"]["boundaries"] is None
+    # Of one seed the log ends at step 2: the mean goes on with the other.
+    assert [point["value"] for point in report["series"]["A"]["entropy"]] == pytest.approx([4.0, 3.0, 4.0, 4.0])
+    said = " ".join(report["missing"])
+    assert "reward: 4 values are not finite" in said
+    assert "C: " in said
+    assert "holds no logged number" in said
+    assert any("logs end at steps 2, 4" in note for note in report["notes"])
+    assert any("The reward is not in the log of A" in note for note in report["notes"])
+    assert report["verdict"][0].startswith("No verdict on accuracy")
+    assert "training & A & 2 & 4 & 3.000 & --" in (tmp_path / "out" / "report.tex").read_text()
+
+
+def test_a_run_of_ours_as_a_log_has_its_seed(experiment):
+    training = experiment / "arms" / "ABC-GRPO" / "seed-0" / "training"
+    records = load([], [("mine", training)])
+    assert [(run.arm, run.seed) for run in records.runs] == [("mine", 0)]
+    with pytest.raises(UserError, match="two runs of mine with seed 0"):
+        load([], [("mine", training), ("mine", training)])
+    with pytest.raises(UserError, match="holds an experiment"):
+        load([], [("mine", experiment)])
 
 
 def test_a_directory_without_a_run(tmp_path):

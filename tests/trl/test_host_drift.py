@@ -9,6 +9,7 @@ from trl import GRPOTrainer
 READ = {
     "_compute_loss": "80295546bbdb",
     "_get_per_token_logps_and_entropies": "ea73c3909275",
+    "create_model_card": "4f8a407fd9fd",
     "compute_loss": "a2d6ef8bd29c",
     "log": "1e7772819cc8",
     # What exact resume and the guards rely on; those of transformers 5.23.0 among them.

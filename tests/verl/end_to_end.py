@@ -3,8 +3,8 @@
     python -m tests.verl.end_to_end --output runs/verl-end-to-end
 
 Ray, rollout, reward, old log-probs, advantages, FSDP2 update, weight synchronisation, checkpoint and resume, for
-several seeds. The first seed's run is killed (SIGKILL, every process of it) between two checkpoints and started again by
-the same command. Asserted, or the exit code is not 0:
+several seeds. The first seed's run is killed (SIGKILL, every process of it) between two checkpoints and started again
+by the same command. Asserted, or the exit code is not 0:
 
 - the last epoch's mean reward is above the first epoch's, for every seed, by more than the 95% interval over problems;
 - the killed run goes on at the step after its last checkpoint, with the problems that were next, and the optimizer has

@@ -25,8 +25,10 @@ COVERS_ALL = "seeds, questions and samples"
 COVERS_EVALUATION = "evaluation noise only"
 
 RULE = (
-    "An arm is better (or worse) than the baseline where the 95% interval of the difference excludes 0 and the "
-    "sign-flip p-value over seeds is at most 5% after Holm's correction over the family; all else is inconclusive."
+    "An arm is better (or worse) than the baseline where its corrected p-value is at most 5%; else it is inconclusive. "
+    "What is corrected, by Holm's method over the family, is the larger of two p-values: that of the signs of the "
+    "seeds' differences, and that of the interval over seeds and questions. So a verdict needs seeds that agree and an "
+    "interval that excludes 0, and both have to stand up to the number of comparisons."
 )
 
 
@@ -44,7 +46,7 @@ class Comparison:
     p_value: float | None
     """Two-sided sign-flip p over seeds; None with fewer than three."""
     p_value_holm: float | None
-    """Corrected over the family; None outside it."""
+    """The larger of `p_value` and the interval's own p, corrected over the family; None outside it."""
     probability_of_improvement: float
     """A run of the arm is above a run of the baseline, over all pairs of runs."""
     detectable_effect: float | None
@@ -96,18 +98,23 @@ def compare(
     baseline, *others = arms
     family_size = len(benchmarks) * len(others) * len(primary)
     found: dict[tuple[str, str, str], Comparison] = {}
+    p_values: dict[tuple[str, str, str], float] = {}
     for benchmark, arm, metric in product(benchmarks, others, metrics):
         pairs = paired(benchmarks[benchmark], arm, baseline)
         if pairs:
-            sides = (benchmark, arm, baseline, metric)
-            found[benchmark, arm, metric] = _measured(
-                sides, metrics[metric], pairs, family_size if metric in primary else None
+            of_arm, of_baseline = (
+                np.array([metrics[metric](each) for each in side]) for side in zip(*pairs, strict=True)
             )
+            sides, size = (benchmark, arm, baseline, metric), family_size if metric in primary else None
+            measured = found[benchmark, arm, metric] = _measured(sides, of_arm, of_baseline, size)
+            if measured.p_value is not None:
+                spread = Spread.of(of_arm - of_baseline)
+                p_values[benchmark, arm, metric] = max(measured.p_value, float(spread.p_value(measured.difference)))
     family = list(product(benchmarks, others, primary))
-    corrected = holm([found[key].p_value if key in found else None for key in family])
+    corrected = holm([p_values.get(key) for key in family])
     for key, p_value in zip(family, corrected, strict=True):
-        if key in found:
-            found[key] = replace(found[key], p_value_holm=p_value, verdict=_verdict(found[key], p_value))
+        if p_value is not None:
+            found[key] = replace(found[key], p_value_holm=p_value, verdict=_verdict(found[key].difference, p_value))
     return list(found.values())
 
 
@@ -136,20 +143,15 @@ def limits(seeds: int, comparisons: int) -> str | None:
 
 
 def _measured(
-    sides: tuple[str, str, str, str],
-    metric: Metric,
-    pairs: list[tuple[Evaluation, Evaluation]],
-    family_size: int | None,
+    sides: tuple[str, str, str, str], of_arm: np.ndarray, of_baseline: np.ndarray, family_size: int | None
 ) -> Comparison:
-    """A comparison before correction; `family_size` is None for a metric outside the family."""
-    of_arm = np.array([metric(evaluation) for evaluation, _ in pairs])
-    of_baseline = np.array([metric(evaluation) for _, evaluation in pairs])
+    """A comparison of values (seeds, questions) before correction; `family_size` is None outside the family."""
     differences = of_arm - of_baseline
-    enough = len(pairs) >= FEWEST_SEEDS
+    enough = len(differences) >= FEWEST_SEEDS and differences.shape[1] > 1
     interval = over_seeds_and_questions(differences) if enough else of_differences(differences.mean(axis=0))
     has_interval = not np.isnan(interval.low)
     detectable = None
-    if enough and has_interval and family_size is not None:
+    if enough and family_size is not None:
         detectable = detectable_effect(Spread.of(differences), family_size)
     return Comparison(
         *sides,
@@ -160,19 +162,17 @@ def _measured(
         p_value_holm=None,
         probability_of_improvement=probability_of_improvement(of_arm.mean(axis=1), of_baseline.mean(axis=1)),
         detectable_effect=detectable,
-        seeds=len(pairs),
+        seeds=len(differences),
         covers=COVERS_ALL if enough else COVERS_EVALUATION,
         in_family=family_size is not None,
     )
 
 
-def _verdict(comparison: Comparison, p_value_holm: float | None) -> Verdict:
+def _verdict(difference: float, p_value_holm: float) -> Verdict:
     """See `RULE`."""
-    if p_value_holm is None or p_value_holm > LEVEL or comparison.low is None or comparison.high is None:
+    if p_value_holm > LEVEL:
         return "inconclusive"
-    if comparison.low > 0:
-        return "better"
-    return "worse" if comparison.high < 0 else "inconclusive"
+    return "better" if difference > 0 else "worse"
 
 
 def _points(share: float | None) -> str:

@@ -53,22 +53,34 @@ class Spread:
         return np.maximum(self.of_questions - self.residual, 0.0)
 
     @property
-    def half_width(self) -> Any:
-        """Half of the 95% interval of the mean.
+    def variance(self) -> Any:
+        """S·Q times that of the mean, σa²/S + σb²/Q + σe²/(S·Q): MS_seeds + max(0, MS_questions − MS_residual).
 
-            t(ν) · √(V / (S·Q)),   V = MS_seeds + B,   B = max(0, MS_questions − MS_residual)
-            ν = V² / (MS_seeds² / (S−1) + B² / (Q−1))
-
-        V / (S·Q) is the variance of the mean, σa²/S + σb²/Q + σe²/(S·Q). MS_seeds is taken as it is even where it falls
-        below MS_residual: t with its few degrees of freedom allows for that, and truncating it as well would count the
-        same caution twice. ν is Satterthwaite's: S−1 where seeds make the spread, towards Q−1 where questions do.
+        MS_seeds is taken as it is even where it falls below MS_residual: t with its few degrees of freedom allows for
+        that, and truncating it as well would count the same caution twice.
         """
-        excess = self.question_excess
-        variance = self.of_seeds + excess
-        parts = self.of_seeds**2 / (self.seeds - 1) + excess**2 / (self.questions - 1)
+        return self.of_seeds + self.question_excess
+
+    @property
+    def freedom(self) -> Any:
+        """Satterthwaite's degrees of freedom: S−1 where seeds make the spread, towards Q−1 where questions do.
+
+        V² / (MS_seeds² / (S−1) + B² / (Q−1)) with V = `variance` and B = `question_excess`.
+        """
+        parts = self.of_seeds**2 / (self.seeds - 1) + self.question_excess**2 / (self.questions - 1)
         with np.errstate(invalid="ignore", divide="ignore"):
-            freedom = np.where(parts > 0, variance**2 / parts, self.seeds - 1)
-        return stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * np.sqrt(variance / (self.seeds * self.questions))
+            return np.where(parts > 0, self.variance**2 / parts, self.seeds - 1)
+
+    def half_width(self, confidence: float = CONFIDENCE) -> Any:
+        """Half of the interval of the mean, t(`freedom`) · √(`variance` / (S·Q))."""
+        quantile = stats.t.ppf((1 + confidence) / 2, self.freedom)
+        return quantile * np.sqrt(self.variance / (self.seeds * self.questions))
+
+    def p_value(self, mean: Any) -> Any:
+        """Two-sided p of a mean of 0: at most 5% where the 95% interval excludes 0."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            t = np.abs(mean) / np.sqrt(self.variance / (self.seeds * self.questions))
+        return np.where(np.isnan(t), 1.0, 2 * stats.t.sf(t, self.freedom))  # 0 / 0: the same runs
 
 
 def over_seeds_and_questions(differences: np.ndarray) -> Interval:
@@ -81,5 +93,5 @@ def over_seeds_and_questions(differences: np.ndarray) -> Interval:
     mean = float(differences.mean())
     if differences.shape[1] < 2:
         return Interval(mean, float("nan"), float("nan"))
-    half = float(Spread.of(differences).half_width)
+    half = float(Spread.of(differences).half_width())
     return Interval(mean, max(mean - half, -1.0), min(mean + half, 1.0))

@@ -20,9 +20,9 @@ ENUMERATED_SEEDS = 12
 def detectable_effect(spread: Spread, comparisons: int) -> float | None:
     """The true difference that gets a verdict in 80% of experiments with this spread, or None.
 
-    Experiments are drawn with normal seeds and questions of the spread given, and judged by the rule itself: the
-    interval excludes 0, and p is at most 5% / `comparisons`, Holm's bound for the smallest. None where no difference
-    could get one, because there are too few seeds for the family, or where nothing varied.
+    Experiments are drawn with normal seeds and questions of the spread given, and judged by the rule itself: both p,
+    the interval's and that of the seeds' signs, are at most 5% / `comparisons`, Holm's bound for the smallest. None
+    where no difference could get one, because there are too few seeds for the family, or where nothing varied.
 
     Args:
         spread: taken for the true mean squares.
@@ -46,7 +46,7 @@ def detectable_effect(spread: Spread, comparisons: int) -> float | None:
         )
     ]
     of_seeds = spread.questions * noise.var(axis=1, ddof=1)
-    half = Spread(spread.seeds, spread.questions, of_seeds, *others).half_width
+    half = Spread(spread.seeds, spread.questions, of_seeds, *others).half_width(1 - LEVEL / comparisons)
 
     def power(effect: float) -> float:
         drawn = noise + effect

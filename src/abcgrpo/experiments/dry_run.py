@@ -6,12 +6,12 @@ from abcgrpo.errors import UserError
 from abcgrpo.experiments.batches import plan_batches, planned_processes
 from abcgrpo.experiments.data import short_prompts, task_examples
 from abcgrpo.experiments.memory import estimate_memory, model_config
-from abcgrpo.experiments.recipe import Recipe
+from abcgrpo.experiments.recipe import Recipe, configuration_class
 from abcgrpo.experiments.training import reward_functions
 from abcgrpo.progress import quiet_libraries
 from abcgrpo.tasks import get_task
 from abcgrpo.tasks.sources import HubError
-from abcgrpo.trl import ABCGRPOConfig
+from abcgrpo.trl import ABCGRPOConfig, FastGRPOConfig
 
 
 def dry_run(recipe: Recipe) -> dict[str, Any]:
@@ -33,7 +33,8 @@ def dry_run(recipe: Recipe) -> dict[str, Any]:
     return {
         "recipe": recipe.to_flat(),
         **batches.to_dict(),
-        "boundaries": arguments.boundaries.to_dict(),
+        "boundaries": arguments.boundaries.to_dict() if isinstance(arguments, ABCGRPOConfig) else None,
+        "loss_type": arguments.loss_type,
         "rewards": rewards,
         "prompt": template.to_dict(),
         "dataset": data,
@@ -45,10 +46,11 @@ def terminal(found: dict[str, Any]) -> str:
     """What `dry_run` found, as lines for a reader."""
     unknown = "not known: give --num-problems"
     steps = found["optimizer_steps"] if found["optimizer_steps"] is not None else unknown
-    bounds = ", ".join(f"{name} {value}" for name, value in found["boundaries"].items())
+    bounds = ", ".join(f"{name} {value}" for name, value in (found["boundaries"] or {}).items())
     lines = [
         f"model       {found['recipe']['model_name_or_path']}",
-        f"boundaries  {bounds}",
+        f"objective   {found['recipe']['objective']}, {found['loss_type']}",
+        *([f"boundaries  {bounds}"] if bounds else []),
         f"prompt      {found['prompt']['form']}: {found['prompt']['text']!r}",
         f"rewards     {', '.join(found['rewards'])}",
         f"data set    {found['dataset']['summary']}",
@@ -66,11 +68,13 @@ def terminal(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _planned(recipe: Recipe, processes: int) -> ABCGRPOConfig:
+def _planned(recipe: Recipe, processes: int) -> FastGRPOConfig:
     """The trainer's arguments as one of so many processes would make them, on whatever machine this is."""
     import torch
 
-    planned = type("PlannedConfig", (ABCGRPOConfig,), {"world_size": property(lambda _: processes)})
+    planned = type(
+        "PlannedConfig", (configuration_class(recipe.objective),), {"world_size": property(lambda _: processes)}
+    )
     options: dict[str, Any] = {"report_to": []} | recipe.training
     if not torch.cuda.is_available():
         options["use_cpu"] = True
@@ -105,7 +109,7 @@ def _found(problems: int | None, summary: str, columns: bool = True, lengths: bo
     }  # fmt: skip
 
 
-def _memory(recipe: Recipe, arguments: ABCGRPOConfig, processes: int) -> dict[str, Any]:
+def _memory(recipe: Recipe, arguments: FastGRPOConfig, processes: int) -> dict[str, Any]:
     try:
         config = model_config(recipe.model_name_or_path)
     except HubError as error:

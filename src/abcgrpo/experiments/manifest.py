@@ -1,5 +1,6 @@
-"""What a run ran with: versions, commit, machine. Never the environment, which holds secrets."""
+"""What a run ran with: settings, versions, commit, machine. Never the environment's variables, which hold secrets."""
 
+import json
 import os
 import platform
 import subprocess
@@ -7,18 +8,48 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from abcgrpo.files import plain
+
 PACKAGES = ("abcgrpo", "torch", "trl", "transformers", "accelerate", "datasets", "peft", "vllm", "deepspeed")
+
+
+SECRETS = ("token", "api_key", "apikey", "password", "secret")
+"""How the names of settings end that hold secrets."""
+
+
+def settings(arguments: Any) -> dict[str, Any]:
+    """Every field of the trainer's arguments as it was resolved, defaults too, without secrets."""
+    return json.loads(json.dumps(plain(without_secrets(arguments.to_dict())), default=str))
+
+
+def without_secrets(value: Any) -> Any:
+    """`value` with what is named like a secret, at any depth, replaced by a word; None stays None."""
+    if isinstance(value, dict):
+        return {
+            name: "<not kept>" if _is_secret(str(name)) and item is not None else without_secrets(item)
+            for name, item in value.items()
+        }
+    return [without_secrets(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _is_secret(name: str) -> bool:
+    return name.lower().endswith(SECRETS)
 
 
 def environment() -> dict[str, Any]:
     """Versions of the packages that matter, the source's commit, and the machine."""
+    import torch
+
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
         "git_commit": _commit(),
+        "cpu": _cpu(),
         "cpu_count": os.cpu_count(),
-        "accelerators": _accelerators(),
+        "threads": torch.get_num_threads(),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "accelerators": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
     }
 
 
@@ -43,7 +74,11 @@ def _commit() -> str | None:
     return commit.stdout.strip() + ("+changes" if changed.stdout else "")
 
 
-def _accelerators() -> list[str]:
-    import torch
-
-    return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+def _cpu() -> str:
+    """The processor's name, as Linux tells it; elsewhere what Python knows."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

@@ -1,18 +1,26 @@
 """A recipe: everything that one training run depends on, in one flat file.
 
-Its keys are the fields of `ABCGRPOConfig`, which are TRL's, and those of `Recipe`. Unknown keys and values of the
-wrong type are errors; nothing is ignored.
+Its keys are the fields of the trainer's configuration, which are TRL's, and those of `Recipe`. Unknown keys and values
+of the wrong type are errors; nothing is ignored.
 """
 
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from abcgrpo.boundaries import Boundaries
 from abcgrpo.errors import UserError, unknown_name
 from abcgrpo.experiments.shipped import run_name
 from abcgrpo.files import read_yaml
+
+if TYPE_CHECKING:
+    from abcgrpo.trl.config import FastGRPOConfig
+
+Objective = Literal["abc-grpo", "trl"]
+"""`abc-grpo`: the loss with four thresholds. `trl`: TRL's own, as its `loss_type` and `importance_sampling_level` say
+(grpo, dapo, cispo, sapo …; GSPO is `importance_sampling_level: sequence`), with the same update and metrics."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +29,8 @@ class Recipe:
 
     model_name_or_path: str
     """A directory, a hub id, or `countdown-base`, the base that travels with this package."""
+    objective: Objective = "abc-grpo"
+    """Which loss it is trained with, and so which fields `training` has."""
     task: str = "countdown"
     """What it is trained on."""
     num_problems: int | None = None
@@ -42,7 +52,7 @@ class Recipe:
     reward_funcs: list[str] | None = None
     """Rewards instead of the task's, as `module.function`, in TRL's signature; the working directory is importable."""
     training: dict[str, Any] = field(default_factory=dict)
-    """The fields of `ABCGRPOConfig` that are set, by name."""
+    """The fields that are set, by name: of `ABCGRPOConfig`, or with `objective: trl` of `FastGRPOConfig`."""
 
     def to_flat(self) -> dict[str, Any]:
         """The recipe as its file has it."""
@@ -81,18 +91,26 @@ def recipe_from_flat(flat: dict[str, Any], where: str) -> Recipe:
     for name in ("num_problems", "max_prompt_tokens", "num_processes"):
         if own.get(name) is not None and own[name] < 1:
             raise UserError(f"{where}: {name}={own[name]} should be at least 1.")
-    training = training_fields({name: value for name, value in flat.items() if name not in own_types}, where)
+    rest = {name: value for name, value in flat.items() if name not in own_types}
+    training = training_fields(rest, where, own.get("objective", "abc-grpo"))
     return Recipe(**own, training=training)
 
 
-def training_fields(values: dict[str, Any], where: str) -> dict[str, Any]:
-    """The values, each of its field's type, that `ABCGRPOConfig` would be given.
+def training_fields(values: dict[str, Any], where: str, objective: Objective) -> dict[str, Any]:
+    """The values, each of its field's type, that the trainer's configuration would be given.
 
     Raises:
         UserError: an unknown field (with the nearest known one), a value of the wrong type, or a secret.
     """
-    types = _training_types()
+    configuration = configuration_class(objective)
+    hints = get_type_hints(configuration)
+    types = {item.name: hints[item.name] for item in fields(configuration) if item.init}
     for name in values:
+        if name not in types and name in get_type_hints(Boundaries):
+            raise UserError(
+                f"{where}: {name} is a threshold of ABC-GRPO. With objective: trl the loss is TRL's, whose bounds are "
+                f"epsilon and epsilon_high."
+            )
         if name not in types:
             raise unknown_name("key", name, [*types, *get_type_hints(Recipe)], where)
     if values.get("hub_token"):
@@ -101,6 +119,13 @@ def training_fields(values: dict[str, Any], where: str) -> dict[str, Any]:
             f"in with `hf auth login` or set HF_TOKEN."
         )
     return {name: typed(value, types[name], name, where) for name, value in values.items()}
+
+
+def configuration_class(objective: Objective) -> "type[FastGRPOConfig]":
+    """What the trainer of an objective is configured with."""
+    from abcgrpo.trl.config import ABCGRPOConfig, FastGRPOConfig  # loads trl: not before there are fields to check
+
+    return ABCGRPOConfig if objective == "abc-grpo" else FastGRPOConfig
 
 
 def typed(value: Any, kind: Any, name: str, where: str) -> Any:
@@ -114,10 +139,3 @@ def typed(value: Any, kind: Any, name: str, where: str) -> Any:
     except ValidationError as error:
         reason = error.errors()[0]["msg"]
         raise UserError(f"{where}: {name}={value!r} is not usable: {reason[0].lower()}{reason[1:]}.") from None
-
-
-def _training_types() -> dict[str, Any]:
-    from abcgrpo.trl.config import ABCGRPOConfig  # loads trl: not before a recipe has fields to check
-
-    hints = get_type_hints(ABCGRPOConfig)
-    return {item.name: hints[item.name] for item in fields(ABCGRPOConfig) if item.init}

@@ -16,18 +16,25 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import SimpleQueue
 from types import FrameType
+from typing import Any
+
+from pydantic import ValidationError
 
 from abcgrpo.errors import UserError
 from abcgrpo.evaluation.models import checkpoints_of
-from abcgrpo.experiments.board import Board
+from abcgrpo.experiments.board import Board, JobState
 from abcgrpo.experiments.specification import EvaluationPlan, Experiment
 from abcgrpo.files import locked, plain, read_json, write_json, write_yaml
 from abcgrpo.progress import PROGRESS_FILE
+from abcgrpo.run_files import ARMS, BASE, EVALUATION, EXPERIMENT, MANIFEST, TRAINING
 
-SPECIFICATION = "experiment.json"
+EVALUATED = "evaluated.json"
+"""Which models of a job have all their samples."""
 
 
 class CommandFailed(Exception):
@@ -49,9 +56,14 @@ class Job:
         return self.directory / "progress.json"
 
     @property
+    def training(self) -> Path:
+        """The training run's directory."""
+        return self.directory / TRAINING
+
+    @property
     def evaluations(self) -> Path:
         """Where samples go, a directory for each model."""
-        return self.directory / "evaluation"
+        return self.directory / EVALUATION
 
 
 @dataclass
@@ -68,26 +80,27 @@ class ExperimentRunner:
     _children: set[subprocess.Popen] = field(init=False, default_factory=set, repr=False)
 
     def __post_init__(self) -> None:
-        specification = plain(self.experiment.model_dump(mode="json"))
-        path = self.output / SPECIFICATION
-        if path.exists():
-            known = read_json(path)
-            changed = sorted(name for name in {*known, *specification} if known.get(name) != specification.get(name))
-            if changed:
-                raise UserError(
-                    f"{self.output} holds runs of an experiment that differs in {', '.join(changed)}. Give another "
-                    f"--output, or remove that directory."
-                )
-        else:
-            write_json(path, specification)
+        if (self.output / EXPERIMENT).exists():
+            self._require_the_same(read_json(self.output / EXPERIMENT))
         self.jobs = list(self._plan())
 
+    def _require_the_same(self, known: dict[str, Any]) -> None:
+        with suppress(ValidationError):  # what an older version wrote lacks fields that have defaults now
+            known = Experiment.model_validate(known).model_dump(mode="json")
+        known, wanted = plain(known), plain(self.experiment.model_dump(mode="json"))
+        changed = sorted(name for name in {*known, *wanted} if known.get(name) != wanted.get(name))
+        if changed:
+            raise UserError(
+                f"{self.output} holds runs of an experiment that differs in {', '.join(changed)}. Give another "
+                f"--output, or remove that directory."
+            )
+
     def _plan(self) -> Iterator[Job]:
-        yield Job("base", self.output / "base")
+        yield Job(BASE, self.output / BASE)
         for seed in self.experiment.seeds:
             for arm in self.experiment.arms:
-                directory = self.output / "arms" / arm / f"seed-{seed}"
-                recipe = self.experiment.recipe(arm, seed, str(directory / "training"))
+                directory = self.output / ARMS / arm / f"seed-{seed}"
+                recipe = self.experiment.recipe(arm, seed, str(directory / TRAINING))
                 yield Job(f"{arm}, seed {seed}", directory, recipe.to_flat())
 
     def run(self) -> dict[str, str]:
@@ -99,9 +112,11 @@ class ExperimentRunner:
         Raises:
             UserError: another process runs this experiment.
         """
+        self.output.mkdir(parents=True, exist_ok=True)
         before = signal.signal(signal.SIGTERM, self._stop)
         try:
             with locked(self.output, f"Another process is running the experiment in {self.output}."):
+                write_json(self.output / EXPERIMENT, self.experiment.model_dump(mode="json"))
                 return self._run()
         finally:
             signal.signal(signal.SIGTERM, before)
@@ -113,44 +128,65 @@ class ExperimentRunner:
 
     def _run(self) -> dict[str, str]:
         failures: dict[str, str] = {}
-        with Board([job.name for job in self.jobs]) as board, ThreadPoolExecutor(self._workers()) as pool:
-            futures = {job.name: pool.submit(self._do, job) for job in self.jobs}
+        places = device_places(len(self.jobs))
+        free: SimpleQueue[dict[str, str]] = SimpleQueue()
+        for place in places:
+            free.put(place)
+        states = {job.name: JobState(job.name, job.progress_file, job.recipe is not None) for job in self.jobs}
+
+        def do(job: Job) -> None:
+            state, place = states[job.name], free.get()
+            state.started = time.monotonic()
             try:
-                while not all(future.done() for future in futures.values()):
+                state.worked = self._do(job, place)
+            except Exception as error:
+                state.failed = True
+                kind = "" if isinstance(error, CommandFailed | UserError) else f"{type(error).__name__}: "
+                failures[job.name] = f"{kind}{error}"
+            finally:
+                state.ended = time.monotonic()
+                free.put(place)
+
+        board = Board(list(states.values()), len(places), [sum(each) for each in self.durations()])
+        with board, ThreadPoolExecutor(len(places)) as pool:
+            futures = [pool.submit(do, job) for job in self.jobs]
+            try:
+                while not all(future.done() for future in futures):
                     time.sleep(0.5)
-                    board.show({job.name: (futures[job.name], job.progress_file) for job in self.jobs})
+                    board.show()
             except BaseException:
                 pool.shutdown(cancel_futures=True, wait=False)
                 raise
-            for name, future in futures.items():
-                error = future.exception()
-                if isinstance(error, CommandFailed):
-                    failures[name] = str(error)
-                elif error:
-                    raise error
         return failures
 
-    def _workers(self) -> int:
-        """On a CPU a process per core with a thread each, since threads of several processes contend; on GPUs one."""
-        import torch
+    def durations(self) -> list[tuple[float, float]]:
+        """Seconds of training and of evaluation of every job that is finished."""
+        found = []
+        for job in self.jobs:
+            manifest, evaluated = job.training / MANIFEST, job.directory / EVALUATED
+            if job.recipe is not None and manifest.exists() and evaluated.exists():
+                found.append((read_json(manifest).get("seconds", 0.0), read_json(evaluated).get("seconds", 0.0)))
+        return found
 
-        return 1 if torch.cuda.is_available() else min(len(self.jobs), os.cpu_count() or 1)
-
-    def _do(self, job: Job) -> None:
-        """Train, unless that is done; then take the samples that are missing."""
+    def _do(self, job: Job, place: dict[str, str]) -> bool:
+        """Train, unless that is done; then take the samples that are missing. Returns whether there was anything."""
         job.directory.mkdir(parents=True, exist_ok=True)
-        if job.recipe is None:
-            models = [self.experiment.model_name_or_path]
-        else:
-            training = job.directory / "training"
-            if not (training / "run.json").exists() or read_json(training / "run.json")["status"] != "finished":
+        models, worked = [self.experiment.model_name_or_path], False
+        if job.recipe is not None:
+            manifest = job.training / MANIFEST
+            if not manifest.exists() or read_json(manifest)["status"] != "finished":
                 write_yaml(job.directory / "recipe.yaml", job.recipe)
-                self._command(job, "train", str(job.directory / "recipe.yaml"))
-            models = [str(path) for path in checkpoints_of(training)]
-        finished = job.directory / "evaluated.json"
+                self._command(job, place, "train", str(job.directory / "recipe.yaml"))
+                worked = True
+            models = [str(path) for path in checkpoints_of(job.training)]
+        finished = job.directory / EVALUATED
         if not finished.exists() or read_json(finished)["models"] != models:
-            self._command(job, "evaluate", *models, *self._evaluation_options(), "--output", str(job.evaluations))
-            write_json(finished, {"models": models})
+            started = time.monotonic()
+            options = [*self._evaluation_options(), "--output", str(job.evaluations)]
+            self._command(job, place, "evaluate", *models, *options)
+            write_json(finished, {"models": models, "seconds": round(time.monotonic() - started, 1)})
+            worked = True
+        return worked
 
     def _evaluation_options(self) -> list[str]:
         plan: EvaluationPlan = self.experiment.evaluation
@@ -159,20 +195,39 @@ class ExperimentRunner:
         values |= {"prompt_template": self.experiment.prompt_template, "prompt_form": self.experiment.prompt_form}
         return [f"--{name.replace('_', '-')}={value}" for name, value in values.items() if value is not None]
 
-    def _command(self, job: Job, *arguments: str) -> None:
+    def _command(self, job: Job, place: dict[str, str], *arguments: str) -> None:
         """Run one command of this package with its output in the job's log."""
         job.progress_file.unlink(missing_ok=True)
-        threads = str(max(1, (os.cpu_count() or 1) // self._workers()))
-        environment = os.environ | {PROGRESS_FILE: str(job.progress_file), "OMP_NUM_THREADS": threads}
+        environment = os.environ | {PROGRESS_FILE: str(job.progress_file)} | place
         log = job.directory / "log.txt"
         with log.open("a", encoding="utf-8") as output:
             command = [sys.executable, "-m", "abcgrpo", *arguments]
             output.write(f"$ {' '.join(command)}\n")
             output.flush()
-            child = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+            # The other end of its input stays open as long as this process lives: `end_with_parent` waits for that.
+            child = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=output, stderr=output)
             self._children.add(child)
             code = child.wait()
             self._children.discard(child)
+            assert child.stdin is not None
+            child.stdin.close()
         if code != 0:
             lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
             raise CommandFailed(f"`abcgrpo {arguments[0]}` ended with exit code {code}: {lines[-1]} (all of it: {log})")
+
+
+def device_places(jobs: int) -> list[dict[str, str]]:
+    """The environment of each of the jobs that run at a time.
+
+    On GPUs one job for each, which sees no other. On a CPU one for each core with one thread, since threads of several
+    processes contend; fewer jobs than cores share the cores out.
+    """
+    import torch
+
+    if torch.cuda.is_available():
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        names = visible.split(",") if visible else [str(index) for index in range(torch.cuda.device_count())]
+        return [{"CUDA_VISIBLE_DEVICES": name} for name in names[:jobs]]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = min(jobs, cores)
+    return [{"OMP_NUM_THREADS": str(cores // workers)}] * workers

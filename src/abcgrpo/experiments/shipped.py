@@ -6,13 +6,14 @@ from pathlib import Path
 from abcgrpo.errors import unknown_name
 
 SHIPPED = Path(str(files("abcgrpo") / "recipes"))
-"""Experiments (`quickstart.yaml`), a folder of recipes for each model, and `launch`, how to start several processes."""
-LAUNCH = "launch"
+"""Experiments (`quickstart.yaml`) and a folder of recipes for each model; beside them `NOT_OURS`."""
+NOT_OURS = ("launch", "verl")
+"""How to start several processes, and recipes of verl's own trainer."""
 
 
 def recipe_names() -> list[str]:
     """The shipped recipes of `abcgrpo train`: folder/stem."""
-    found = (path for path in SHIPPED.glob("*/*.yaml") if path.parent.name != LAUNCH)
+    found = (path for path in SHIPPED.glob("*/*.yaml") if path.parent.name not in NOT_OURS)
     return sorted(f"{path.parent.name}/{path.stem}" for path in found)
 
 

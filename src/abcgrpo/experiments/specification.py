@@ -8,7 +8,8 @@ seeds: [0]
 arms:                                   # the first arm is the one that others are compared with
   GRPO: {boundaries: {rule: grpo, eps: 0.2}}
   ABC-GRPO: {boundaries: {rule: uniform, eps: 0.2}}
-training:                               # fields of ABCGRPOConfig, for every arm; an arm's own `training` adds to them
+  CISPO: {objective: trl, training: {loss_type: cispo, epsilon_high: 5.0}}     # one of TRL's own losses
+training:                               # TRL's fields, for every arm; an arm's own `training` adds to them
   learning_rate: 3e-5
 evaluation:                             # of the base and of every checkpoint (TRL's save_steps) of every run
   questions: 128
@@ -26,7 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from abcgrpo.boundaries import Boundaries
 from abcgrpo.errors import UserError, unknown_name
-from abcgrpo.experiments.recipe import Recipe, recipe_from_flat
+from abcgrpo.experiments.recipe import Objective, Recipe, recipe_from_flat
 from abcgrpo.files import read_yaml
 
 RULES = {
@@ -44,8 +45,9 @@ class _Strict(BaseModel):
 
 
 class Arm(_Strict):
-    """One of the things that are compared."""
+    """One of the things that are compared: boundaries, or with `objective: trl` one of TRL's own losses."""
 
+    objective: Objective = "abc-grpo"
     boundaries: dict[str, Any] = Field(default_factory=dict)
     training: dict[str, Any] = Field(default_factory=dict)
 
@@ -92,9 +94,14 @@ class Experiment(_Strict):
         """
         shared = {item.name for item in fields(Recipe)} & type(self).model_fields.keys() - {"training"}
         own = {name: getattr(self, name) for name in shared}
-        thresholds = boundaries(self.arms[arm].boundaries, f"arm {arm}").to_dict()
-        training = self.training | self.arms[arm].training | {"seed": seed, "output_dir": output_dir}
-        return recipe_from_flat(own | thresholds | training, f"arm {arm}")
+        written, where = self.arms[arm], f"arm {arm}"
+        thresholds = {}
+        if written.objective == "abc-grpo":
+            thresholds = boundaries(written.boundaries, where).to_dict()
+        elif written.boundaries:
+            raise UserError(f"{where}: boundaries have no effect with objective: trl, whose loss is TRL's own.")
+        training = self.training | written.training | {"seed": seed, "output_dir": output_dir}
+        return recipe_from_flat(own | {"objective": written.objective} | thresholds | training, where)
 
 
 def read_experiment(name_or_path: str) -> Experiment:

@@ -10,6 +10,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +21,16 @@ from transformers import PrinterCallback, TrainerCallback
 from abcgrpo.errors import UserError
 from abcgrpo.experiments.batches import plan_batches, require_processes
 from abcgrpo.experiments.data import training_examples
-from abcgrpo.experiments.manifest import environment
-from abcgrpo.experiments.recipe import Recipe
+from abcgrpo.experiments.manifest import environment, settings, without_secrets
+from abcgrpo.experiments.recipe import Recipe, configuration_class
 from abcgrpo.files import json_line, locked, plain, read_json, write_json, write_text
 from abcgrpo.progress import Progress, quiet_libraries
+from abcgrpo.run_files import MANIFEST, METRICS
 from abcgrpo.tasks import get_task, resolve_model
-from abcgrpo.trl import ABCGRPOConfig, ABCGRPOTrainer
+from abcgrpo.trl import ABCGRPOTrainer, FastGRPOConfig, FastGRPOTrainer
 from abcgrpo.trl.checkpoints import ROLLING, differences, newest_complete, step_of
 from abcgrpo.trl.resume import FREE
 
-MANIFEST = "run.json"
-METRICS = "metrics.jsonl"
 NO_WRITING = {
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO,
     errno.ENOTDIR, errno.EEXIST,
@@ -87,7 +87,7 @@ def _may_go_on(recipe: Recipe, output: Path) -> bool:
             f"{output} already holds a run. Give another output_dir, or remove that directory to train it anew."
         )
     free = dict.fromkeys(FREE)
-    wanted = plain(recipe.to_flat())
+    wanted = _recorded(recipe)
     if different := differences(known["recipe"] | free, wanted | free):
         listed = "\n".join(f"  {line}" for line in different)
         raise UserError(
@@ -115,16 +115,17 @@ def _claimed(output: Path) -> Iterator[None]:
         raise UserError(f"{output} cannot be written to: {error}. What is there stays.") from error
 
 
-def _train_and_record(recipe: Recipe, trainer: ABCGRPOTrainer, output: Path, state: Path | None) -> None:
+def _train_and_record(recipe: Recipe, trainer: FastGRPOTrainer, output: Path, state: Path | None) -> None:
     with _manifest(recipe, trainer, output, state), Progress("training", trainer.args.max_steps) as progress:
         if state is not None:
             print(f"{output}: going on from step {step_of(state)}.", file=sys.stderr, flush=True)
         trainer.add_callback(_RunLog(output / METRICS, progress))
         trainer.train(str(state) if state else None)
+        trainer.create_model_card()
     shutil.rmtree(output / ROLLING, ignore_errors=True)  # of no use to a finished run
 
 
-def _part(trainer: ABCGRPOTrainer) -> None:
+def _part(trainer: FastGRPOTrainer) -> None:
     """Leave the process group together: who is left alone in it may abort on exit."""
     if torch.distributed.is_initialized():
         trainer.accelerator.wait_for_everyone()
@@ -132,9 +133,18 @@ def _part(trainer: ABCGRPOTrainer) -> None:
 
 
 @contextmanager
-def _manifest(recipe: Recipe, trainer: ABCGRPOTrainer, output: Path, state: Path | None) -> Iterator[None]:
+def _manifest(recipe: Recipe, trainer: FastGRPOTrainer, output: Path, state: Path | None) -> Iterator[None]:
     """`run.json` before, and with the outcome after, the training inside."""
-    manifest: dict[str, Any] = {"status": "running", "recipe": recipe.to_flat(), "environment": environment()}
+    arguments = trainer.args
+    manifest: dict[str, Any] = {
+        "status": "running",
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "recipe": _recorded(recipe),
+        "arguments": settings(arguments),
+        "seeds": {"seed": arguments.seed, "data_seed": arguments.data_seed},
+        "processes": trainer.accelerator.num_processes,
+        "environment": environment(),
+    }
     if state is not None:
         earlier = read_json(output / MANIFEST).get("resumed_after_steps", [])
         manifest["resumed_after_steps"] = [*earlier, step_of(state)]
@@ -156,6 +166,7 @@ def _manifest(recipe: Recipe, trainer: ABCGRPOTrainer, output: Path, state: Path
         raise
     manifest |= {
         "status": "finished",
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "steps": trainer.state.global_step,
         "tokens": int(trainer.state.num_input_tokens_seen),
         "seconds": round(trainer.seconds, 1),
@@ -163,20 +174,26 @@ def _manifest(recipe: Recipe, trainer: ABCGRPOTrainer, output: Path, state: Path
     write_json(output / MANIFEST, manifest)
 
 
-def _arguments(recipe: Recipe) -> ABCGRPOConfig:
+def _recorded(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as `run.json` has it."""
+    return plain(without_secrets(recipe.to_flat()))
+
+
+def _arguments(recipe: Recipe) -> FastGRPOConfig:
     """The trainer's arguments. Quiet by default: progress and metrics have their own places."""
     quiet = {"report_to": [], "disable_tqdm": True}
     if recipe.training.get("resume_from_checkpoint"):
         raise UserError("resume_from_checkpoint has no effect: an unfinished run in output_dir goes on by itself.")
     try:
-        return ABCGRPOConfig(**(quiet | recipe.training))
+        return configuration_class(recipe.objective)(**(quiet | recipe.training))
     except (ValueError, TypeError) as error:
         raise UserError(f"The recipe's training fields do not fit together: {error}") from error
 
 
-def _trainer(recipe: Recipe, arguments: ABCGRPOConfig, dataset: Dataset, rewards: list[Callable]) -> ABCGRPOTrainer:
+def _trainer(recipe: Recipe, arguments: FastGRPOConfig, dataset: Dataset, rewards: list[Callable]) -> FastGRPOTrainer:
+    trainer_class: Any = ABCGRPOTrainer if recipe.objective == "abc-grpo" else FastGRPOTrainer
     try:
-        return ABCGRPOTrainer(
+        trainer = trainer_class(
             model=resolve_model(recipe.model_name_or_path),
             reward_funcs=rewards,
             args=arguments,
@@ -187,6 +204,10 @@ def _trainer(recipe: Recipe, arguments: ABCGRPOConfig, dataset: Dataset, rewards
             f"The model {recipe.model_name_or_path!r} cannot be loaded. It is neither a directory here nor a model "
             f"that the hub lets us read: {str(error).splitlines()[0]}"
         ) from error
+    if isinstance(trainer, ABCGRPOTrainer):  # TRL's own losses have TRL's own card
+        trainer.card_base = recipe.model_name_or_path
+        trainer.card_data = recipe.dataset_name or f"{len(dataset)} problems of the task {recipe.task}"
+    return trainer
 
 
 def reward_functions(recipe: Recipe) -> list[Callable]:
@@ -230,7 +251,5 @@ class _RunLog(TrainerCallback):
         if logs:
             with self.path.open("a", encoding="utf-8") as lines:
                 lines.write(json_line({"step": state.global_step} | logs))
-            if "reward" in logs:
-                self.progress.advance_to(
-                    state.global_step, f"reward {logs['reward']:.2f}, entropy {logs['entropy']:.2f}"
-                )
+            if note := ", ".join(f"{name} {logs[name]:.2f}" for name in ("reward", "entropy") if name in logs):
+                self.progress.advance_to(state.global_step, note)

@@ -4,7 +4,7 @@ from typing import Any
 
 import altair as alt
 
-from abcgrpo.report.figures import Panel, targets
+from abcgrpo.report.figures import Drawing, Panel, targets
 from abcgrpo.report.style import colour, dash, hidden, picked, shape, shown, zoom
 from abcgrpo.report.tables import metric_title
 
@@ -38,9 +38,15 @@ def _rule_panel(arms: list[str], curves: dict[str, Any], kind: str, side: str) -
     ]
     furthest = max(curves["ratio"])
     x = alt.X("r:Q", title="importance ratio r", scale=alt.Scale(domain=[0, furthest], nice=False))
-    y = alt.Y("value:Q", title=axis)
-    line = shown(alt.Chart(alt.Data(values=rows))).mark_line(strokeWidth=2.4, interpolate="linear")
-    line = line.encode(x=x, y=y, color=colour(arms), strokeDash=dash(arms))
+    values = [row["value"] for row in rows]
+    y = alt.Y("value:Q", title=axis, scale=alt.Scale(domain=[min(0, *values), max(0, *values)], nice=True))
+    lines = [
+        shown(alt.Chart(alt.Data(values=[row for row in rows if row["arm"] == arm])))
+        .mark_line(strokeWidth=width)
+        .encode(x=x, y=y, color=colour(arms), strokeDash=dash(arms))
+        for arm, width in zip(curves["rules"], _widths(len(curves["rules"])), strict=True)
+    ]
+    lines[0] = lines[0].add_params(picked())
     tooltip = [alt.Tooltip("arm:N"), alt.Tooltip("r:Q", format=".2f"), alt.Tooltip("value:Q", format=".3f")]
     target = targets(rows).encode(x=x, y=y, tooltip=tooltip)
     one = alt.Chart(alt.Data(values=[{"r": 1}])).mark_rule(strokeDash=[3, 3], opacity=0.5, color="#888").encode(x="r:Q")
@@ -55,9 +61,14 @@ def _rule_panel(arms: list[str], curves: dict[str, Any], kind: str, side: str) -
         title=f"{title}, {sign}",
         caption=f"{left} is left of r = 1, {right} right of it.",
         section="rules",
-        chart=alt.layer(one, labels, line.add_params(picked()), target.add_params(zoom())).add_params(hidden()),
+        chart=alt.layer(one, labels, *lines, target.add_params(zoom())).add_params(hidden()),
         extent=(0, furthest),
     )
+
+
+def _widths(count: int) -> list[float]:
+    """Rules share most of their course: each is drawn thinner than those under it, so that all of them are seen."""
+    return [max(2.0, 5.5 - 1.2 * number) for number in range(count)]
 
 
 def forest_panels(summary: dict[str, Any]) -> list[Panel]:
@@ -85,15 +96,22 @@ def forest_panels(summary: dict[str, Any]) -> list[Panel]:
     return found
 
 
-def _forest(arms: list[str], rows: list[dict[str, Any]]) -> alt.LayerChart:
+def _forest(arms: list[str], rows: list[dict[str, Any]]) -> Drawing:
     metrics = list(dict.fromkeys(row["metric"] for row in rows))
     chart = shown(alt.Chart(alt.Data(values=rows)))
-    y = alt.Y("metric:N", title=None, sort=metrics, axis=alt.Axis(labelFontSize=12))
+    # Domains of their own: hiding an arm leaves the axes as they are.
+    y = alt.Y("metric:N", title=None, scale=alt.Scale(domain=metrics), axis=alt.Axis(labelFontSize=12))
+    ends = [0.0, *(row[end] for row in rows for end in ("low", "high", "difference") if row[end] is not None)]
+    span = alt.Scale(domain=[min(ends), max(ends)], nice=True)
     offset = alt.YOffset("arm:N", sort=arms)
     percent = alt.Axis(format="+.0%")
     zero = alt.Chart(alt.Data(values=[{"difference": 0}])).mark_rule(opacity=0.6, color="#888").encode(x="difference:Q")
     interval = chart.mark_rule(strokeWidth=2).encode(
-        x=alt.X("low:Q", title="difference", axis=percent), x2="high:Q", y=y, yOffset=offset, color=colour(arms)
+        x=alt.X("low:Q", title="difference", axis=percent, scale=span),
+        x2="high:Q",
+        y=y,
+        yOffset=offset,
+        color=colour(arms),
     )
     tooltip = [
         alt.Tooltip("arm:N"),

@@ -13,10 +13,16 @@ from abcgrpo.report.training import LENGTH, ZERO_VARIANCE
 
 MOST_POINTS = 240
 """Of a line: longer logs are drawn as means of equal stretches."""
+MOST_BANDS = 2
+"""More bands than these cover one another."""
 TARGETS = 60
 """Of a line: points that the pointer can meet. They are not seen."""
-SMOOTHED_PART = 40
-"""A running mean covers this part of the run: one fortieth."""
+SMOOTHED_PART = 30
+"""A running mean covers this part of the run: one thirtieth."""
+
+
+Drawing = alt.Chart | alt.LayerChart | alt.FacetChart
+"""What Altair calls a chart; which of them only it knows."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +33,7 @@ class Panel:
     title: str
     caption: str
     section: str
-    chart: alt.Chart | alt.LayerChart
+    chart: Drawing
     extent: tuple[float, float] | None = None
     """Of the x axis, where it can be zoomed."""
 
@@ -82,8 +88,9 @@ def _scores(summary: dict[str, Any], benchmark: str) -> list[Panel]:
                 Panel(
                     name=f"{name}_{benchmark}" if several else name,
                     title=f"{title} · {benchmark}" if several else title,
-                    caption="Share of answers that are right, at each checkpoint; the base is step 0. Bands: 95% over "
-                    "questions." + (" Thin lines: single seeds." if seeds else ""),
+                    caption="Share of answers that are right, at each checkpoint; the base is step 0."
+                    + (" Bands: 95% over questions." if len(arms) <= MOST_BANDS else "")
+                    + (" Thin lines: single seeds." if seeds else ""),
                     section=benchmark,
                     chart=_score_chart(arms, rows, seeds, title),
                     extent=_extent(rows),
@@ -92,7 +99,7 @@ def _scores(summary: dict[str, Any], benchmark: str) -> list[Panel]:
     return found
 
 
-def _score_chart(arms: list[str], rows: list[dict], seeds: list[dict], title: str) -> alt.LayerChart:
+def _score_chart(arms: list[str], rows: list[dict], seeds: list[dict], title: str) -> Drawing:
     tooltip = [
         alt.Tooltip("arm:N"),
         alt.Tooltip("step:Q"),
@@ -107,9 +114,11 @@ def _score_chart(arms: list[str], rows: list[dict], seeds: list[dict], title: st
     points = chart.mark_point(size=60, filled=True, opacity=1).encode(
         x=_steps(), y=y, color=colour(arms), shape=shape(arms), tooltip=tooltip
     )
-    layers = [band, line.add_params(picked()), points.add_params(zoom())]
+    layers = [line.add_params(picked()), points.add_params(zoom())]
     if seeds:
-        layers.insert(1, _thin_lines(arms, seeds, y))
+        layers.insert(0, _thin_lines(arms, seeds, y))
+    if len(arms) <= MOST_BANDS:
+        layers.insert(0, band)
     return alt.layer(*layers).add_params(hidden())
 
 
@@ -212,7 +221,7 @@ def _clip_fractions(summary: dict[str, Any]) -> Panel | None:
 
 def _quadrant_bars(
     summary: dict[str, Any], key: str, title: str, axis_format: str, tooltip_format: str
-) -> alt.LayerChart | None:
+) -> Drawing | None:
     """A bar for each arm and quadrant, and a dot for each seed where there are several."""
     bars, dots = [], []
     for arm, content in summary["arms"].items():

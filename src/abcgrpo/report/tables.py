@@ -25,7 +25,7 @@ class Row:
 
 def percent(value: float | None, sign: bool = False) -> str:
     """A share as percentage points; a dash where there is none."""
-    return "–" if value is None else f"{100 * value:{'+z' if sign else 'z'}.1f}"
+    return "–" if value is None else f"{100 * value:{'+z' if sign else 'z'}.1f}".replace("-", "−")
 
 
 def cell(interval: dict[str, Any] | None, sign: bool = False) -> str:

@@ -33,32 +33,12 @@ statement; set to anything else they are an error, because the trainer would not
 
 
 @dataclass
-class ABCGRPOConfig(GRPOConfig):
-    """`trl.GRPOConfig` plus the four thresholds of ABC-GRPO, `update`, and what a long run needs to survive.
-
-    Every other field and default is TRL's.
+class FastGRPOConfig(GRPOConfig):
+    """`trl.GRPOConfig` plus `update` and what a long run needs to survive; every other field and default is TRL's.
 
     Raises:
-        ValueError: a threshold or a guard's limit that is none, or a loss option of TRL that this objective has no
-            place for (see `REFUSED_OPTIONS`); the message names the option and what to use instead.
+        ValueError: an unknown `update`, or a guard's limit that is none.
     """
-
-    eps_pos_high: float = field(
-        default=0.2,
-        metadata={"help": "ε1: where Â > 0 the ratio is clipped above 1 + ε1 (Q1). `inf` opens it."},
-    )
-    eps_pos_low: float = field(
-        default=0.2,
-        metadata={"help": "ε2: where Â > 0 the ratio is clipped below 1 − ε2 (Q2). `inf` opens it."},
-    )
-    eps_neg_high: float = field(
-        default=0.2,
-        metadata={"help": "ε3: where Â < 0 the ratio is clipped above 1 + ε3 (Q4). `inf` opens it."},
-    )
-    eps_neg_low: float = field(
-        default=0.2,
-        metadata={"help": "ε4: where Â < 0 the ratio is clipped below 1 − ε4 (Q3). `inf` opens it."},
-    )
 
     update: str = field(
         default="fast",
@@ -92,19 +72,9 @@ class ABCGRPOConfig(GRPOConfig):
     warn_kl_above: float = field(default=1.0, metadata={"help": "Warn when `kl` is above, in nats per token."})
 
     def __post_init__(self) -> None:
-        _ = self.boundaries
-        self._check_guards()
         if self.update not in ("fast", "stock"):
             raise ValueError(f"update must be 'fast' or 'stock', got {self.update!r}")
-        if self.loss_type not in SUPPORTED_LOSS_TYPES:
-            raise ValueError(
-                f"loss_type={self.loss_type!r} is another objective, not a reduction of this one. ABC-GRPO takes "
-                f"{', '.join(SUPPORTED_LOSS_TYPES)}; for {self.loss_type!r} train with trl.GRPOTrainer."
-            )
-        default_of = {option.name: option.default for option in fields(GRPOConfig)}
-        for name, advice in REFUSED_OPTIONS.items():
-            if getattr(self, name) != default_of[name]:
-                raise ValueError(f"{name}={getattr(self, name)!r} has no effect on ABC-GRPO's loss: {advice}.")
+        self._check_guards()
         super().__post_init__()
 
     def _check_guards(self) -> None:
@@ -114,6 +84,47 @@ class ABCGRPOConfig(GRPOConfig):
             raise ValueError(f"max_failed_rewards is a share, from 0 to 1, got {self.max_failed_rewards!r}")
         if self.max_skipped_in_a_row < 1:
             raise ValueError(f"max_skipped_in_a_row must be at least 1, got {self.max_skipped_in_a_row!r}")
+
+
+@dataclass
+class ABCGRPOConfig(FastGRPOConfig):
+    """`FastGRPOConfig` plus the four thresholds of ABC-GRPO.
+
+    Raises:
+        ValueError: a threshold that is none, or a loss option of TRL that this objective has no place for (see
+            `REFUSED_OPTIONS`); the message names the option and what to use instead.
+    """
+
+    eps_pos_high: float = field(
+        default=0.2,
+        metadata={"help": "ε1: where Â > 0 the ratio is clipped above 1 + ε1 (Q1). `inf` opens it."},
+    )
+    eps_pos_low: float = field(
+        default=0.2,
+        metadata={"help": "ε2: where Â > 0 the ratio is clipped below 1 − ε2 (Q2). `inf` opens it."},
+    )
+    eps_neg_high: float = field(
+        default=0.2,
+        metadata={"help": "ε3: where Â < 0 the ratio is clipped above 1 + ε3 (Q4). `inf` opens it."},
+    )
+    eps_neg_low: float = field(
+        default=0.2,
+        metadata={"help": "ε4: where Â < 0 the ratio is clipped below 1 − ε4 (Q3). `inf` opens it."},
+    )
+
+    def __post_init__(self) -> None:
+        _ = self.boundaries
+        if self.loss_type not in SUPPORTED_LOSS_TYPES:
+            raise ValueError(
+                f"loss_type={self.loss_type!r} is another objective, not a reduction of this one. ABC-GRPO takes "
+                f"{', '.join(SUPPORTED_LOSS_TYPES)}; for {self.loss_type!r} train with trl.GRPOTrainer or "
+                f"FastGRPOTrainer (in a recipe: objective: trl)."
+            )
+        default_of = {option.name: option.default for option in fields(GRPOConfig)}
+        for name, advice in REFUSED_OPTIONS.items():
+            if getattr(self, name) != default_of[name]:
+                raise ValueError(f"{name}={getattr(self, name)!r} has no effect on ABC-GRPO's loss: {advice}.")
+        super().__post_init__()
 
     @property
     def boundaries(self) -> Boundaries:

@@ -2,6 +2,7 @@
 four-boundary loss.
 """
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from abcgrpo.objective import aggregate, importance_ratio, token_loss
 from abcgrpo.trl.config import ABCGRPOConfig
+from abcgrpo.trl.model_card import PAPER, model_card
 from abcgrpo.trl.resume import ExactResume
 from abcgrpo.trl.rewards import GuardedRewards
 from abcgrpo.trl.update.parts import MULTIMODAL
@@ -36,6 +38,11 @@ class ABCGRPOTrainer(FastGRPOTrainer):
     args: ABCGRPOConfig  # pyright: ignore[reportIncompatibleVariableOverride]
     _tag_names = ("trl", "abc-grpo")
     _name = "ABC-GRPO"
+    _paper = PAPER
+    card_base: str | None = None
+    """What the model card calls the base; without it the model's own name."""
+    card_data: str | None = None
+    """What the model card says of the data; without it the number of prompts."""
 
     def __init__(self, model, reward_funcs=None, args: ABCGRPOConfig | None = None, **kwargs: Any) -> None:
         if args is None:
@@ -52,6 +59,21 @@ class ABCGRPOTrainer(FastGRPOTrainer):
                 "this model declares a router auxiliary loss (router_aux_loss_coef), which ABC-GRPO's objective does "
                 "not have: set the model configuration's router_aux_loss_coef to 0, or train with trl.GRPOTrainer"
             )
+
+    def create_model_card(
+        self, model_name: str | None = None, dataset_name: str | None = None, tags: str | list[str] | None = None
+    ) -> None:
+        """Write README.md into the output directory: method, boundaries, base, data, settings, citation."""
+        if not self.is_world_process_zero():
+            return
+        own = self.model.config.name_or_path
+        base = self.card_base or own or "a model without a name"
+        data = dataset_name or self.card_data or f"{len(self.train_dataset)} prompts"  # pyright: ignore[reportArgumentType]
+        given = [tags] if isinstance(tags, str) else tags or []
+        output = Path(str(self.args.output_dir))
+        on_hub = [name for name in (base, data) if name.count("/") == 1 and " " not in name and not Path(name).exists()]
+        card = model_card(model_name or output.name, base, data, self.args, [*self._tag_names, *given], on_hub)
+        card.save(output / "README.md")
 
     def _compute_loss(self, model, inputs) -> Tensor:
         """The micro-batch's part of the optimizer step's loss; parts add up over micro-batches and ranks."""

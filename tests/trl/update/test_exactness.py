@@ -10,6 +10,7 @@ from trl import GRPOTrainer
 
 from abcgrpo.trl import ABCGRPOConfig, ABCGRPOTrainer
 from abcgrpo.trl.update import FastUpdate
+from abcgrpo.trl.update.head import score_fused
 from tests.trl.update.canned import EOS, GROUP, Row, Trained, largest_difference, rollouts, train, update_difference
 
 GRADIENTS = 2e-5
@@ -132,6 +133,27 @@ def test_layouts(compare, layout, monkeypatch):
     stock, fast = compare()
     assert_same(stock, fast)
     assert fast.trainer.update_parts.layout == layout
+
+
+@pytest.mark.parametrize(("name", "value"), [("parts.can_keep_logits", lambda _: False), ("scoring.TILE_TOKENS", 30)])
+def test_packed_rows_with_the_fused_head(compare, monkeypatch, name, value):
+    """Where logits are not kept: never, or in passes of more than 30 tokens only."""
+    monkeypatch.setattr(f"abcgrpo.trl.update.{name}", value)
+    fused = []
+    monkeypatch.setattr("abcgrpo.trl.update.scoring.score_fused", lambda *a: fused.append(a) or score_fused(*a))
+    stock, fast = compare(attributes={"update_entropy": False})
+    assert_same(stock, fast)
+    passes = 2 * 4 * 2 - 2  # four steps of two micro-batches, the first step without old log-probs
+    assert len(fused) == passes if value != 30 else 0 < len(fused) < passes
+
+
+@pytest.mark.parametrize(("config", "kept"), [({}, True), ({"entropy_coef": 0.01}, False), ({"bf16": True}, False)])
+def test_which_runs_keep_logits(compare, config, kept):
+    """An entropy bonus needs entropies with a gradient, and 16-bit numbers the fused head's sums."""
+    parts = compare(max_steps=1, **config)[1].trainer.update_parts
+    assert parts.layout == "packed"
+    assert parts.keep_logits is kept
+    assert ("logits computed once" in parts.describe()) is kept
 
 
 def with_lora(host: type) -> type:

@@ -1,8 +1,9 @@
 """verl on a machine without an accelerator: what its trainer needs there, for tests only.
 
 verl 0.9.1 has platforms for GPUs and NPUs, and rollout servers of vLLM, SGLang and TensorRT-LLM. This package adds a
-CPU platform (`platform`) and a rollout server on plain transformers (`rollout`) through verl's own registries, and mends
-one call that cannot work on a CPU (`plugin`). verl's trainer, workers, engines, losses and checkpoints are untouched.
+CPU platform (`platform`) and a rollout server on plain transformers (`rollout`) through verl's own registries, and
+mends one call that cannot work on a CPU (`plugin`). verl's trainer, workers, engines, losses and checkpoints are
+untouched.
 """
 
 ENVIRONMENT = {

@@ -1,0 +1,78 @@
+"""What an experiment will show and what it cannot, before any of it is run."""
+
+from abcgrpo.comparison.compare import FEWEST_SEEDS, RULE, limits
+from abcgrpo.comparison.power import detectable_effect_in_deviations
+from abcgrpo.comparison.significance import smallest_p_value
+from abcgrpo.experiments.runner import ExperimentRunner, device_places
+from abcgrpo.experiments.specification import Experiment
+from abcgrpo.progress import duration
+
+PRIMARY_METRICS = 2
+"""Avg@k and Pass@k with the largest k."""
+
+
+def family_size(experiment: Experiment) -> int:
+    """How many comparisons verdicts are given on."""
+    return (len(experiment.arms) - 1) * PRIMARY_METRICS
+
+
+def cannot_conclude(experiment: Experiment) -> str | None:
+    """What the number of seeds rules out, in a sentence; None where a verdict is possible."""
+    if len(experiment.arms) < 2:
+        return "One arm: there is nothing to compare."
+    return limits(len(experiment.seeds), family_size(experiment))
+
+
+def plan(runner: ExperimentRunner) -> list[str]:
+    """The plan in paragraphs: what is run, what is compared, by which rule, what can come out, how long it takes."""
+    experiment = runner.experiment
+    return [*_work(experiment), *_comparison(experiment), _time(runner)]
+
+
+def _work(experiment: Experiment) -> list[str]:
+    evaluation, arms, seeds = experiment.evaluation, list(experiment.arms), experiment.seeds
+    steps = experiment.training.get("max_steps")
+    questions = "all" if evaluation.questions is None else evaluation.questions
+    runs = f"{len(arms) * len(seeds)} runs" + (f" of {steps} optimizer steps" if steps else "")
+    return [
+        f"Arms: {', '.join(arms)}; from {experiment.model_name_or_path}, on {experiment.task}.",
+        f"Training: {runs}, each arm with the seeds {', '.join(map(str, seeds))}.",
+        f"Evaluation: the base and every checkpoint of every run, on {questions} questions of "
+        f"{evaluation.benchmark or experiment.task}, {evaluation.samples} samples each.",
+    ]
+
+
+def _comparison(experiment: Experiment) -> list[str]:
+    impossible = cannot_conclude(experiment)
+    if len(experiment.arms) < 2:
+        return [str(impossible)]
+    baseline, *others = experiment.arms
+    seeds, size, largest = len(experiment.seeds), family_size(experiment), max(experiment.evaluation.pass_at_k)
+    lines = [
+        f"Compared: {', '.join(others)} with {baseline}, at the last step, by Avg@{largest} and Pass@{largest}: a "
+        f"family of {size} comparisons, fixed here.",
+        f"Rule: {RULE}",
+    ]
+    if seeds >= FEWEST_SEEDS:
+        raw = smallest_p_value(seeds)
+        corrected = min(1.0, raw * size)
+        lines.append(f"Smallest p-value that can come out: {raw:.3g}, {corrected:.3g} after Holm's correction.")
+    if impossible:
+        return [*lines, f"CANNOT CONCLUDE. {impossible}"]
+    effect = detectable_effect_in_deviations(seeds, size)
+    return [
+        *lines,
+        f"Detectable: a true difference of {effect:.1f} standard deviations of a seed's difference gets its verdict in "
+        f"80% of such experiments, and a smaller one less often; more where questions differ much. Anything else will "
+        f"be inconclusive, which does not mean that the arms are alike.",
+    ]
+
+
+def _time(runner: ExperimentRunner) -> str:
+    took = runner.durations()
+    runs = len(runner.jobs) - 1
+    if not took:
+        return f"Time: not known; there is no finished run in {runner.output} to judge by."
+    left = runs - len(took)
+    seconds = left * sum(map(sum, took)) / len(took) / len(device_places(len(runner.jobs)))
+    return f"Time: about {duration(seconds)} for the runs that are left, {left} of {runs}, judged by the finished ones."

@@ -1,0 +1,201 @@
+"""The page in a real headless browser, opened from disk."""
+
+import shutil
+
+import pytest
+
+from abcgrpo import Boundaries
+from abcgrpo.curves import rule_curves
+from abcgrpo.files import plain
+from abcgrpo.report.diagrams import forest_panels, rule_panels
+from abcgrpo.report.figures import panels
+from abcgrpo.report.page import page as written_page
+from abcgrpo.report.records import load
+from abcgrpo.report.summary import summarize
+from tests.report.experiments import comparison, evaluation, run, specification
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+ATTACK = "</script><script>document.title = 'taken'</script><img src=x onerror=\"document.title = 'taken'\">"
+PATIENCE = 120_000
+"""Milliseconds: a loaded machine may take its time."""
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium: apt-get install chromium"),
+]
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    """A page with everything on it: two arms of two seeds, two benchmarks, comparisons, rules, hostile answers."""
+    directory = tmp_path_factory.mktemp("report") / "study"
+    names = ["countdown", "amc23"]
+    specification(directory, seeds=[0, 1])
+    for benchmark in names:
+        evaluation(directory / "base" / "evaluation" / "model" / benchmark, [0, 1, 2])
+    for seed in (0, 1):
+        run(directory, entropy=3.0 + seed, correct=[1, 2, 3], seed=seed, benchmarks=names, text=ATTACK)
+        run(directory, entropy=6.0 + seed, correct=[2, 2, 3], arm="ABC-GRPO", seed=seed, benchmarks=names, text=ATTACK)
+    summary = plain(summarize(load([directory])))
+    summary["comparisons"] = [
+        comparison("ABC-GRPO", benchmark, metric, 0.05, "inconclusive")
+        for benchmark in names
+        for metric in ("avg@2", "pass@2")
+    ]
+    summary["verdict"] = ["Inconclusive.", f"Hostile: {ATTACK}"]
+    curves = plain(rule_curves({"GRPO": Boundaries.grpo(0.2), "ABC-GRPO": Boundaries()}))
+    drawn = [*forest_panels(summary), *panels(summary), *rule_panels(list(summary["arms"]), curves)]
+    file = directory.parent / "report.html"
+    file.write_text(written_page(summary, drawn))
+    return file, drawn
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A browser process with a profile of its own."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=CHROMIUM, args=FLAGS, timeout=PATIENCE)
+        yield opened
+        opened.close()
+
+
+class Opened:
+    """The page, and what happened while it was open."""
+
+    def __init__(self, browser, file, width=1280, scheme="light"):
+        self.complaints, self.requests = [], []
+        self.page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        self.page.set_default_timeout(PATIENCE)
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.goto(file.as_uri())
+        self.page.wait_for_selector("body[data-drawn]")
+
+    def drawn(self, name):
+        """The colours of the marks of arms in a figure."""
+        marks = self.page.locator(f"#figure-{name} .mark-line path, #figure-{name} .mark-rect path")
+        return set(
+            marks.evaluate_all("all => all.map(mark => mark.getAttribute('stroke') ?? mark.getAttribute('fill'))")
+        )
+
+    def settle(self):
+        """Wait for the figures to follow the last click."""
+        self.page.wait_for_timeout(500)
+
+
+@pytest.fixture
+def opened(browser, report):
+    """The page at desktop width."""
+    opened = Opened(browser, report[0])
+    yield opened
+    opened.page.close()
+
+
+BLUE, VERMILION = "#0072B2", "#D55E00"
+
+
+def test_every_panel_is_drawn_without_a_complaint_or_a_request(opened, report):
+    assert opened.complaints == []
+    assert opened.requests == [report[0].as_uri()]
+    assert len(report[1]) >= 14
+    for panel in report[1]:
+        box = opened.page.locator(f"#figure-{panel.name} svg").bounding_box()
+        assert box["width"] > 250, panel.name
+        assert box["height"] > 150, panel.name
+        marks = opened.page.locator(f"#figure-{panel.name} svg .role-mark path").count()
+        assert marks > 1, panel.name
+    assert opened.drawn("entropy") == opened.drawn("clip_events") == {BLUE, VERMILION}
+
+
+def test_buttons_take_arms_out_by_pointer_and_by_keyboard(opened):
+    button = opened.page.get_by_role("button", name="ABC-GRPO", exact=True)
+    button.click()
+    opened.page.wait_for_function("!document.querySelector('#figure-entropy .mark-line path[stroke=\"#D55E00\"]')")
+    assert button.get_attribute("aria-pressed") == "false"
+    assert opened.drawn("entropy") == opened.drawn("clip_events") == {BLUE}
+    button.focus()
+    opened.page.keyboard.press("Space")
+    opened.page.wait_for_selector('#figure-entropy .mark-line path[stroke="#D55E00"]', state="attached")
+    assert button.get_attribute("aria-pressed") == "true"
+    assert opened.drawn("clip_events") == {BLUE, VERMILION}
+    assert opened.complaints == []
+
+
+def test_the_legend_takes_arms_out(opened):
+    opened.page.locator("#figure-reward .role-legend-label text", has_text="ABC-GRPO").click()
+    opened.page.wait_for_function("!document.querySelector('#figure-entropy .mark-line path[stroke=\"#D55E00\"]')")
+    assert opened.drawn("reward") == {BLUE}
+    assert opened.page.get_by_role("button", name="ABC-GRPO", exact=True).get_attribute("aria-pressed") == "false"
+
+
+def test_zooming_by_buttons(opened):
+    whole = opened.page.evaluate("views.entropy.scale('x').domain()")
+    opened.page.get_by_role("group", name="Zoom of Entropy").get_by_role("button", name="Zoom in").press("Enter")
+    opened.settle()
+    low, high = opened.page.evaluate("views.entropy.scale('x').domain()")
+    assert (low, high) == (pytest.approx(1.5), pytest.approx(2.5))
+    opened.page.get_by_role("group", name="Zoom of Entropy").get_by_role("button", name="whole").click()
+    opened.settle()
+    assert opened.page.evaluate("views.entropy.scale('x').domain()") == whole
+
+
+def test_hovering_tells_the_value(opened):
+    opened.page.locator("#figure-clip_events .mark-rect path").first.hover()
+    opened.page.wait_for_selector("#vg-tooltip-element.visible")
+    text = opened.page.locator("#vg-tooltip-element").inner_text()
+    assert "GRPO" in text
+    assert "%" in text
+
+
+def test_markup_in_answers_is_shown_and_not_run(opened):
+    assert opened.page.title() == "study · abcgrpo report"
+    grpo = opened.page.locator("#samples article").nth(1)  # after the base
+    shown = grpo.locator("pre").first.inner_text()
+    assert shown == ATTACK
+    assert ATTACK in opened.page.locator("#verdict").inner_text()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_needs_no_sideways_scrolling(browser, report, scheme):
+    opened = Opened(browser, report[0], width=390, scheme=scheme)
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= 390
+    for panel in report[1]:
+        assert opened.page.locator(f"#figure-{panel.name} svg").bounding_box()["width"] <= 390
+    assert opened.complaints == []
+    opened.page.close()
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance (WCAG) of an `rgb(…)` colour."""
+    parts = [int(part) / 255 for part in colour[colour.index("(") + 1 : -1].split(",")[:3]]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_and_lines_stand_out_in_both_schemes(browser, report, scheme):
+    opened = Opened(browser, report[0], scheme=scheme)
+    read = "element => getComputedStyle(element)."
+    ground = luminance(opened.page.locator("figure").first.evaluate(read + "backgroundColor"))
+    label = luminance(opened.page.locator("#figure-entropy .role-axis-label text").first.evaluate(read + "fill"))
+    lines = [luminance(f"rgb{tuple(bytes.fromhex(colour[1:]))}") for colour in (BLUE, VERMILION)]
+
+    def contrast(one: float, other: float) -> float:
+        return (max(one, other) + 0.05) / (min(one, other) + 0.05)
+
+    assert (ground > 0.5) == (scheme == "light")
+    assert contrast(label, ground) >= 7
+    assert all(contrast(line, ground) >= 3 for line in lines)
+    opened.page.close()

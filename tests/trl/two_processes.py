@@ -1,0 +1,143 @@
+"""ABCGRPOTrainer on countdown with answers made beforehand: on one process by a call, on two by torchrun.
+
+The answers belong to the problem, not to the process, so that one process and two see the same rows in each optimizer
+step. Steps 1 and 2 share a rollout (the ratio of step 2 is not 1); in the rollout of step 3 all answers to the second
+half of the problems are wrong: the rows of the second process have no signal.
+"""
+
+import os
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
+from transformers import PrinterCallback
+
+from abcgrpo.tasks.countdown import BASE_MODEL, countdown_reward, generate
+from abcgrpo.tasks.countdown.tokenizer import countdown_tokenizer
+from abcgrpo.trl import ABCGRPOConfig, ABCGRPOTrainer
+from tests.trl.update.two_ranks import leave_group
+
+GROUP, PROBLEMS, STEPS = 4, 8, 3
+"""Responses to one problem, problems of one rollout, optimizer steps."""
+LOSS_TYPES = ("grpo", "dapo", "dr_grpo", "bnpo")
+
+
+class Sharded(ABCGRPOTrainer):
+    """Weights sharded by FSDP2. A shim: accelerate drops its FSDP options on CPU, and would wrap the model in DDP.
+
+    Everything after the wrapping is the trainer's own: its loss, its accumulation, its optimizer, on DTensors.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        model: Any = self.model
+        for layer in model.model.layers:
+            fully_shard(layer)
+        fully_shard(model)
+        self.accelerator.prepare_model = lambda model, **_: model
+
+
+def train(host: type[ABCGRPOTrainer] = ABCGRPOTrainer, **options: Any) -> dict[str, Any]:
+    """Train for three optimizer steps; the weights before and after, what was logged, what this process saw."""
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    answers = _answers()
+    rewards: list[float] = []
+
+    def reward(**columns) -> list[float | None]:
+        scored = countdown_reward(**columns)
+        rewards.extend(scored)
+        return scored
+
+    settings = {
+        "output_dir": tempfile.mkdtemp(),
+        "per_device_train_batch_size": GROUP * PROBLEMS // 2 // processes,
+        "gradient_accumulation_steps": 2,
+        "num_generations": GROUP,
+        "num_iterations": 2,
+        "max_completion_length": 48,
+        "max_steps": STEPS,
+        "learning_rate": 0.3,
+        "optim": "sgd",
+        "lr_scheduler_type": "constant",
+        "max_grad_norm": 0.5,
+        "shuffle_dataset": False,
+        "scale_rewards": "none",
+        "use_cpu": True,
+        "bf16": False,
+        "gradient_checkpointing": False,
+        "dataloader_pin_memory": False,
+        "logging_steps": 1,
+        "save_strategy": "no",
+        "report_to": [],
+        "disable_tqdm": True,
+    }
+    trainer = host(
+        str(BASE_MODEL),
+        reward,
+        ABCGRPOConfig(**(settings | options)),
+        train_dataset=Dataset.from_list([row for row, _ in answers]),
+        processing_class=countdown_tokenizer(),
+        rollout_func=partial(_rollout, {row["prompt"]: texts for row, texts in answers}),
+    )
+    trainer.remove_callback(PrinterCallback)
+    sharded = [name for name, weight in trainer.model.named_parameters() if isinstance(weight, DTensor)]
+    before = _whole(trainer.model)
+    trainer.train()
+    return {
+        "processes": trainer.accelerator.num_processes,
+        "sharded": sharded,
+        "before": before,
+        "after": _whole(trainer.model),
+        "logs": [entry for entry in trainer.state.log_history if "loss" in entry],
+        "rewards": rewards,
+    }
+
+
+def _answers() -> list[tuple[dict[str, Any], list[str]]]:
+    """Problems with four answers each: some right and some wrong, of the last four all wrong."""
+    rows = []
+    for index, (problem, solution) in zip(range(2 * PROBLEMS), generate(seed=7, split="train"), strict=False):
+        row = {"prompt": problem.prompt, "numbers": list(problem.numbers), "target": problem.target}
+        wrong = [solution + "0", solution.replace("=", "=1", 1), solution.split(",")[0]]
+        texts = [solution, *wrong] if index % 3 else [solution, solution, *wrong[:2]]
+        rows.append((row, texts if index < 2 * PROBLEMS - PROBLEMS // 2 else [*wrong, wrong[0]]))
+    return rows
+
+
+def _rollout(answers: dict[str, list[str]], prompts: list[str], trainer: Any) -> dict[str, Any]:
+    """What TRL asks of generation. The responses to one problem come one after another."""
+    tokenizer = trainer.processing_class
+    texts = [answers[prompt][index % GROUP] for index, prompt in enumerate(prompts)]
+    return {
+        "prompt_ids": tokenizer(prompts)["input_ids"],
+        "completion_ids": [[*tokenizer(text)["input_ids"], tokenizer.eos_token_id] for text in texts],
+        "logprobs": None,
+    }
+
+
+def _whole(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Copies of the weights, gathered where they are sharded."""
+    return {
+        name: (weight.full_tensor() if isinstance(weight, DTensor) else weight).detach().clone()
+        for name, weight in model.named_parameters()
+    }
+
+
+def main(folder: Path) -> None:
+    runs = {loss_type: train(loss_type=loss_type) for loss_type in LOSS_TYPES}
+    runs["fsdp2"] = train(Sharded, loss_type="grpo")
+    torch.save(runs, folder / f"{os.environ['RANK']}.pt")
+
+
+if __name__ == "__main__":
+    try:
+        main(Path(sys.argv[1]))
+        torch.distributed.barrier()  # the other process may still need this one
+    finally:
+        leave_group()
