@@ -5,12 +5,13 @@
 
 Half of the kills (SIGKILL) come at a random time after the run has made progress, the others at a random one of its
 file operations in the run's directory, which are those of writing a checkpoint, mostly. What must be equal in the end:
-the weights, bit for bit, and the history of metrics, timings apart. The processes are forked from one that has loaded
-the libraries, since loading takes longer than the run.
+the weights, bit for bit, and the history of metrics, timings apart. The processes are forked from one that has done
+nothing but load the libraries, which takes longer than the run.
 """
 
 import argparse
 import json
+import multiprocessing
 import os
 import random
 import signal
@@ -22,10 +23,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from abcgrpo.errors import UserError
 from abcgrpo.experiments.recipe import recipe_from_flat
 from abcgrpo.experiments.training import METRICS, train
 from abcgrpo.trl.checkpoints import STAGING, newest_complete
+
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["abcgrpo.experiments.training", "torch._dynamo"])
 
 RECIPE: dict[str, Any] = {
     "model_name_or_path": "countdown-base",
@@ -63,53 +66,44 @@ class Kill:
 
 
 def session(output: Path, processes: int, kill: Kill | None = None) -> bool:
-    """Train until the end, or until the kill. Returns whether the run was finished."""
+    """Train until the end, or until the kill. Returns whether the run was finished.
+
+    Raises:
+        RuntimeError: it ended in another way.
+    """
     port = free_port()
-    children = [fork(output, rank, processes, port, kill) for rank in range(processes)]
     before = progress(output)
+    children = [start(output, rank, processes, port, kill) for rank in range(processes)]
     deadline = None
-    codes: dict[int, int] = {}
-    while len(codes) < processes:
-        for child in children:
-            if child not in codes:
-                ended, status = os.waitpid(child, os.WNOHANG)
-                if ended:
-                    codes[child] = os.waitstatus_to_exitcode(status)
+    while any(child.exitcode is None for child in children):
         if kill and kill.seconds is not None and deadline is None and progress(output) != before:
             deadline = time.monotonic() + kill.seconds
-        gone = any(code != 0 for code in codes.values())
+        gone = any(child.exitcode not in (None, 0) for child in children)
         if gone or (deadline is not None and time.monotonic() > deadline):
             for child in children:  # as a launcher does when one of its processes has died
-                if child not in codes:
-                    os.kill(child, signal.SIGKILL)
-        time.sleep(0.002)
-    unexpected = set(codes.values()) - {0, -signal.SIGKILL}
-    if unexpected or (kill is None and set(codes.values()) != {0}):
-        raise RuntimeError(f"a session ended with {sorted(codes.values())}")
-    return set(codes.values()) == {0}
+                child.kill()
+        time.sleep(0.005)
+    codes = {child.exitcode for child in children}
+    if codes - {0, -signal.SIGKILL} or (kill is None and codes != {0}):
+        raise RuntimeError(f"a session ended with {codes}")
+    return codes == {0}
 
 
-def fork(output: Path, rank: int, processes: int, port: int, kill: Kill | None) -> int:
-    """A process that trains as a rank of several."""
-    child = os.fork()
-    if child:
-        return child
-    code = 1
-    try:
-        if processes > 1:
-            os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes)}
-            os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-        if kill and kill.operation is not None and rank == 0:
-            die_at_operation(output, kill.operation)
-        batch = {"per_device_train_batch_size": ROWS // processes, "output_dir": str(output)}
-        train(recipe_from_flat(RECIPE | batch, "kills"))
-        code = 0
-    except UserError as error:
-        print(error, file=sys.stderr)
-    finally:
-        sys.stderr.flush()
-        os._exit(code)
-    return 0
+def start(output: Path, rank: int = 0, processes: int = 1, port: int = 0, kill: Kill | None = None, **fields: Any):
+    """A process that trains, as a rank of several; `fields` change the recipe."""
+    child = FORKS.Process(target=_train, args=(output, rank, processes, port, kill, fields))
+    child.start()
+    return child
+
+
+def _train(output: Path, rank: int, processes: int, port: int, kill: Kill | None, fields: dict[str, Any]) -> None:
+    if processes > 1:
+        os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes)}
+        os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    if kill and kill.operation is not None and rank == 0:
+        die_at_operation(output, kill.operation)
+    batch = {"per_device_train_batch_size": ROWS // processes, "output_dir": str(output)}
+    train(recipe_from_flat(RECIPE | batch | fields, "kills"))
 
 
 def die_at_operation(directory: Path, number: int) -> None:

@@ -3,7 +3,8 @@
     python benchmarks/step.py --json step.json
 
 The quickstart's shape: 64 problems × 8 answers per rollout, cut into 4 optimizer steps. Stock is `trl.GRPOTrainer` with
-GRPO's loss; ours is `ABCGRPOTrainer` with GRPO's bounds and the fast update. They take turns at every optimizer step.
+GRPO's loss; ours is `ABCGRPOTrainer` with GRPO's bounds and the fast update. They take turns at every optimizer step,
+and all of it is done twice: whoever goes second in a pair is slower by some percent, so that each goes second once.
 Phases: "rollout" (generation), "reward", and "update" (all else: old log-probs, loss, backward pass, optimizer).
 """
 
@@ -22,6 +23,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
 from turns import now, train_in_turns
 from update_phase import ARMS
 
+from abcgrpo.tasks import TrainingData, with_prompts
 from abcgrpo.tasks.countdown import BASE_MODEL, TASK
 
 PHASES = {"_generate": "rollout", "_calculate_rewards": "reward"}
@@ -50,7 +52,7 @@ def build(arm: str, steps: int) -> Any:
         model=AutoModelForCausalLM.from_pretrained(BASE_MODEL, dtype=torch.float32),
         processing_class=AutoTokenizer.from_pretrained(BASE_MODEL),
         reward_funcs=TASK.reward,
-        train_dataset=Dataset.from_list(TASK.training_rows(512, 0)),
+        train_dataset=Dataset.from_list(with_prompts(TASK.training_rows(TrainingData(512)), TASK.template)),
         args=config_class(
             output_dir=tempfile.mkdtemp(),
             report_to=[],
@@ -79,18 +81,22 @@ def build(arm: str, steps: int) -> Any:
 
 def measure(steps: int) -> dict[str, Any]:
     """Seconds of each phase, both arms, and stock over ours."""
-    trainers = [build(arm, steps) for arm in ARMS]
-    clocks = train_in_turns(trainers)
-    seconds = {}
-    for arm, built, clock in zip(ARMS, trainers, clocks, strict=True):
-        seconds[arm] = built.seconds | {"update": clock.cpu - sum(built.seconds.values()), "all": clock.cpu}
-    ratios = {phase: seconds["stock"][phase] / seconds["fast"][phase] for phase in seconds["fast"]}
-    active = [entry["update/active_rows"] for entry in trainers[1].state.log_history if "update/active_rows" in entry]
+    phases = (*PHASES.values(), "update", "all")
+    seconds = {arm: dict.fromkeys(phases, 0.0) for arm in ARMS}
+    wall = dict.fromkeys(ARMS, 0.0)
+    active = []
+    for order in (list(ARMS), list(reversed(ARMS))):
+        trainers = [build(arm, steps) for arm in order]
+        for arm, built, clock in zip(order, trainers, train_in_turns(trainers), strict=True):
+            spent = built.seconds | {"update": clock.cpu - sum(built.seconds.values()), "all": clock.cpu}
+            seconds[arm] = {phase: seconds[arm][phase] + spent[phase] for phase in phases}
+            wall[arm] += clock.wall
+            active += [log["update/active_rows"] for log in built.state.log_history if "update/active_rows" in log]
     return {
-        "steps": steps,
+        "steps": 2 * steps,
         "cpu_seconds": seconds,
-        "ratio": ratios,
-        "wall_ratio": clocks[0].wall / clocks[1].wall,
+        "ratio": {phase: seconds["stock"][phase] / seconds["fast"][phase] for phase in phases},
+        "wall_ratio": wall["stock"] / wall["fast"],
         "active_rows": sum(active) / len(active),
     }
 
@@ -107,7 +113,7 @@ def _timed(method: Any, phase: str) -> Any:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=24, help="optimizer steps; 4 make a rollout")
+    parser.add_argument("--steps", type=int, default=16, help="optimizer steps of each pair; 4 make a rollout")
     parser.add_argument("--json", type=Path, help="write the figures here, too")
     options = parser.parse_args()
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))

@@ -22,6 +22,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+INTERRUPTED = (130, 143)
+"""Exit codes after Ctrl-C and SIGTERM."""
+
 
 def main() -> None:
     """Run a command. A mistake that the user can mend is a paragraph on standard error and exit code 2."""
@@ -36,9 +39,10 @@ def main() -> None:
             Panel(str(error), title="abcgrpo", border_style="red", highlight=False), markup=False
         )
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("Interrupted. The same command goes on from here.", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as ended:
+        if ended.code in INTERRUPTED:
+            print("Interrupted. The same command goes on from here.", file=sys.stderr)
+        raise
 
 
 @app.command(

@@ -69,8 +69,9 @@ def test_each_loss_trains_with_the_fast_update_and_quadrants(runs, name):
     assert len(steps) == 4
     for line in steps:
         assert {"clip/q1", "clip/q2", "clip/q3", "clip/q4", "ratio/max", "entropy"} <= set(line)
-        assert 0 < line["update/active_rows"] <= 1
-    assert min(line["update/active_rows"] for line in steps) < 1  # rows without signal were skipped
+    active = [line["update/active_rows"] for line in steps]
+    assert max(active) > 0
+    assert min(active) < 1  # rows without signal were skipped
 
 
 @pytest.mark.slow

@@ -33,7 +33,7 @@ def test_the_study_can(tmp_path):
     assert "family of 6 comparisons" in said
     assert "0.00781, 0.0469 after Holm" in said
     assert "CANNOT" not in said
-    assert "1.9 standard deviations" in said
+    assert "2.0 standard deviations" in said
     assert "Time: not known" in said
 
 

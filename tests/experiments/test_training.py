@@ -1,7 +1,4 @@
-"""`abcgrpo train` against kills, signals, full disks and itself: real processes, forked from this one.
-
-Forked, because loading the libraries takes longer than the runs; nothing here has started a thread pool by then.
-"""
+"""`abcgrpo train` against kills, signals, full disks and itself, in processes of their own."""
 
 import json
 import os
@@ -17,7 +14,7 @@ from abcgrpo.errors import UserError
 from abcgrpo.experiments.recipe import recipe_from_flat
 from abcgrpo.experiments.training import train
 from abcgrpo.trl.checkpoints import newest_complete, step_of
-from benchmarks.kills import RECIPE, ROWS, compare, fork, history, kill_repeatedly, progress, session
+from benchmarks.kills import FORKS, RECIPE, ROWS, compare, free_port, history, kill_repeatedly, progress, session, start
 
 pytestmark = pytest.mark.slow
 
@@ -30,16 +27,44 @@ def undisturbed(tmp_path_factory) -> Path:
     return output
 
 
-def start(output: Path) -> int:
+def started(output: Path):
     """A process that trains, after its first state is written."""
-    child = fork(output, 0, 1, 0, None)
+    child = start(output)
     while progress(output) == 0:
+        assert child.exitcode is None
         time.sleep(0.01)
     return child
 
 
-def exit_code(child: int) -> int:
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+def killed(output: Path) -> Path:
+    """A run that was killed after its first state, which is returned."""
+    child = started(output)
+    child.kill()
+    child.join()
+    state = newest_complete(output)
+    assert state is not None
+    return state
+
+
+def told(output: Path, largest_file: int | None = None, **fields) -> str:
+    """What the user is told when training in this directory is a mistake."""
+    reading, writing = FORKS.Pipe(duplex=False)
+    child = FORKS.Process(target=_tell, args=(output, largest_file, fields, writing))
+    child.start()
+    writing.close()
+    message = reading.recv()
+    child.join()
+    return message
+
+
+def _tell(output: Path, largest_file: int | None, fields: dict, writing) -> None:
+    if largest_file is not None:  # what a full disk or a quota does to larger ones
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, resource.RLIM_INFINITY))
+    try:
+        train(recipe_from_flat(RECIPE | {"per_device_train_batch_size": ROWS, "output_dir": str(output)} | fields, ""))
+        writing.send("")
+    except UserError as error:
+        writing.send(str(error))
 
 
 def manifest(output: Path) -> dict:
@@ -55,49 +80,35 @@ def test_kills_leave_no_trace(tmp_path, undisturbed):
 
 
 def test_the_comparison_sees_a_difference(tmp_path, undisturbed):
-    train_in_child(tmp_path / "other", learning_rate=1.01e-3)
+    start(tmp_path / "other", learning_rate=1.01e-3).join()
     found = compare(tmp_path / "other", undisturbed)
     assert "checkpoint-6/model.safetensors differs" in found
     assert any("step 4" in line for line in found)
 
 
-def train_in_child(output: Path, code: int = 0, before=None, **changes) -> str:
-    """Train in a forked process that must end with this code, 2 for a mistake; returns what the user was told."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        result = 1
-        try:
-            if before:
-                before()
-            fields = {"per_device_train_batch_size": ROWS, "output_dir": str(output)} | changes
-            train(recipe_from_flat(RECIPE | fields, "test"))
-            result = 0
-        except UserError as error:
-            os.write(writing, str(error).encode())
-            result = 2
-        finally:
-            os._exit(result)
-    os.close(writing)
-    with os.fdopen(reading) as pipe:
-        told = pipe.read()
-    assert exit_code(child) == code
-    return told
-
-
 def test_two_processes_go_on_as_one_does(tmp_path):
     session(tmp_path / "undisturbed", 2)
-    met = kill_repeatedly(tmp_path / "killed", kills=2, processes=2, seed=3)
-    assert met
-    assert compare(tmp_path / "killed", tmp_path / "undisturbed") == []
+    output, port = tmp_path / "killed", free_port()
+    children = [start(output, rank, 2, port) for rank in range(2)]
+    while progress(output) == 0:
+        assert [child.exitcode for child in children] == [None, None]
+        time.sleep(0.01)
+    os.kill(children[1].pid, signal.SIGTERM)  # what one of them is told stops both after the same step
+    for child in children:
+        child.join()
+    assert [child.exitcode for child in children] == [143, 143]
+    assert manifest(output)["status"] == "interrupted"
+    assert kill_repeatedly(output, kills=2, processes=2, seed=3)
+    assert compare(output, tmp_path / "undisturbed") == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_and_the_same_command_goes_on(tmp_path, undisturbed, number):
     output = tmp_path / "stopped"
-    child = start(output)
-    os.kill(child, number)
-    assert exit_code(child) != 0
+    child = started(output)
+    os.kill(child.pid, number)
+    child.join()
+    assert child.exitcode == (143 if number == signal.SIGTERM else 1)  # a KeyboardInterrupt, which the command catches
     assert manifest(output)["status"] == "interrupted"
     state = newest_complete(output)
     assert state is not None
@@ -108,75 +119,54 @@ def test_a_signal_saves_and_the_same_command_goes_on(tmp_path, undisturbed, numb
 
 
 def test_the_second_process_on_a_directory_refuses(tmp_path):
-    output = tmp_path / "run"
-    child = start(output)
-    assert train_in_child(output, code=2) == f"Another process is training in {output}."
-    os.kill(child, signal.SIGKILL)
-    assert exit_code(child) == -signal.SIGKILL
-    session(output, 1)  # the lock went with the process
+    child = started(tmp_path / "run")
+    assert told(tmp_path / "run") == f"Another process is training in {tmp_path / 'run'}."
+    child.kill()
+    child.join()
+    session(tmp_path / "run", 1)  # the lock went with the process
 
 
 def test_another_recipe_is_refused_and_a_finished_run_too(tmp_path, undisturbed):
     output = tmp_path / "run"
-    os.kill(start(output), signal.SIGKILL)
-    os.wait()
-    told = train_in_child(output, code=2, learning_rate=5e-4, seed=7)
-    assert "  learning_rate was 0.001, is 0.0005\n  seed was None, is 7\n" in told
-    train_in_child(output, code=0, save_steps=9)  # this one may differ
-    lines = history(output)
-    assert lines == history(undisturbed)
-    assert "already holds a run" in train_in_child(output, code=2)
+    killed(output)
+    refusal = told(output, learning_rate=5e-4, seed=7)
+    assert "  learning_rate was 0.001, is 0.0005\n  seed was None, is 7\n" in refusal
+    assert told(output, save_steps=9) == ""  # this one may differ
+    assert history(output) == history(undisturbed)
+    assert "already holds a run" in told(output)
 
 
-def limited(size: int):
-    """Files of more than `size` bytes cannot be written: what a full disk or a quota does to a large one."""
-
-    def limit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
-
-    return limit
-
-
-def test_a_disk_that_is_full_is_told_and_the_last_state_stays(tmp_path, undisturbed):
+def test_a_file_that_cannot_be_written_is_told_and_the_last_state_stays(tmp_path, undisturbed):
     output = tmp_path / "run"
-    os.kill(start(output), signal.SIGKILL)
-    os.wait()
-    before = newest_complete(output)
-    assert before is not None
-    told = train_in_child(output, code=2, before=limited(1_000_000))  # the model alone is larger
-    assert "could not be written" in told
-    assert f"The last complete one is {before}" in told
+    before = killed(output)
+    message = told(output, largest_file=1_000_000)  # the model alone is larger
+    assert "could not be written" in message
+    assert f"The last complete one is {before}" in message
     assert newest_complete(output) == before
     assert manifest(output)["status"] == "failed"
     session(output, 1)
     assert compare(output, undisturbed) == []
 
 
-def test_a_small_disk_in_earnest(tmp_path, undisturbed):
-    """A file system of its own, with room for one state and not for two."""
-    mounted = tmp_path / "disk"
-    mounted.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(mounted)], capture_output=True)
-    if done.returncode:
+def test_a_full_disk_and_a_read_only_one(tmp_path, undisturbed):
+    """A file system of its own, filled up, then closed to writing."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(disk)], capture_output=True).returncode:
         pytest.skip("mounting is not allowed here")
     try:
-        filler, output = mounted / "filler", mounted / "run"
-        os.kill(start(output), signal.SIGKILL)
-        os.wait()
-        before = newest_complete(output)
-        filler.write_bytes(b"0" * (free(mounted) - 3_000_000))
-        assert "could not be written" in train_in_child(output, code=2)
+        output = disk / "run"
+        before = killed(output)
+        status = os.statvfs(disk)
+        (disk / "filler").write_bytes(b"0" * (status.f_bavail * status.f_frsize - 3_000_000))
+        message = told(output)
+        assert "No space left" in message or "could not be written" in message
         assert newest_complete(output) == before
-        filler.unlink()
-        subprocess.run(["mount", "-o", "remount,ro", str(mounted)], check=True)
-        assert "cannot be written to" in train_in_child(output, code=2)
-        subprocess.run(["mount", "-o", "remount,rw", str(mounted)], check=True)
+        (disk / "filler").unlink()
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        assert "cannot be written to" in told(output)
+        subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
         session(output, 1)
         assert compare(output, undisturbed) == []
     finally:
-        subprocess.run(["umount", "-l", str(mounted)], check=True)
-
-
-def free(path: Path) -> int:
-    status = os.statvfs(path)
-    return status.f_bavail * status.f_frsize
+        subprocess.run(["umount", "-l", str(disk)], check=True)

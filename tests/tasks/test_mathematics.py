@@ -205,14 +205,83 @@ def test_training_rows_from_the_hub(monkeypatch):
     assert asked == [HubDataset("open-r1/DAPO-Math-17k-Processed", "train", "en")]
 
 
+def dapo(problem: str, answer: str, name: str = "") -> dict:
+    """A row of DAPO-Math-17k in its first form."""
+    text = (
+        "Solve the following math problem step by step. The last line of your response should be of the form Answer: "
+        f"$Answer (without quotes) where $Answer is the answer to the problem.\n\n{problem}\n\nRemember to put your "
+        'answer on its own line after "Answer:".'
+    )
+    return {
+        "data_source": "math_dapo",
+        "prompt": [{"content": text, "role": "user"}],
+        "ability": "MATH",
+        "reward_model": {"ground_truth": answer, "style": "rule-lighteval/MATH_v2"},
+        "extra_info": {"index": name},
+    }
+
+
+def processed(problem: str, answer: str) -> dict:
+    """A row of DAPO-Math-17k as processed by Open-R1."""
+    first = dapo(problem, answer)
+    renamed = {"prompt": problem, "solution": answer, "source_prompt": first.pop("prompt")}
+    return renamed | first
+
+
+LONG = "Let $x$ be such that\n\n$x + 1 = 2$.\n\nFind $x$."
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_both_forms_of_dapo_math_give_the_same_rows_once(tmp_path, suffix, caplog):
+    problems = [("What is $1+1$?", "2"), (LONG, "1"), ("求 $2+3$ 的值。", "5")]
+    forms = {
+        "first": [dapo(*row, name=str(copy)) for copy in range(3) for row in problems],
+        "processed": [processed(*row) for row in problems],
+    }
+    found = {}
+    for form, rows in forms.items():
+        path = tmp_path / f"{form}.{suffix}"
+        if suffix == "parquet":
+            pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+        else:
+            path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        found[form] = get_task("mathematics").training_rows(TrainingData(dataset_name=str(path)))
+    assert found["first"] == found["processed"] == [{"problem": p, "answer": a} for p, a in problems]
+    assert "6 of 9 rows repeat an earlier one" in caplog.text
+    assert caplog.text.count("repeat") == 1
+
+
+CONVERSATIONS = {
+    "several messages": ([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "1+1?"}], "one user"),
+    "another speaker": ([{"role": "assistant", "content": "1+1?"}], "one user message"),
+    "another instruction": ([{"role": "user", "content": "Say Answer: $Answer for 1+1."}], "cannot be told from"),
+}
+
+
+@pytest.mark.parametrize(("prompt", "message"), CONVERSATIONS.values(), ids=CONVERSATIONS)
+def test_a_conversation_that_holds_more_than_a_problem_is_refused(tmp_path, prompt, message):
+    path = tmp_path / "train.jsonl"
+    path.write_text(json.dumps({"prompt": prompt, "answer": "2"}) + "\n")
+    with pytest.raises(UserError, match=message):
+        get_task("mathematics").training_rows(TrainingData(dataset_name=str(path)))
+
+
+def test_a_problem_with_two_answers_is_refused(tmp_path):
+    path = written(tmp_path / "train.jsonl", [ROWS[0], ROWS[0] | {"answer": 3}])
+    with pytest.raises(UserError, match="that of row 0 again"):
+        get_task("mathematics").training_rows(TrainingData(dataset_name=str(path)))
+
+
 def test_unusable_rows_are_refused_or_left_out_with_a_warning(tmp_path, caplog):
-    path = written(tmp_path / "train.jsonl", [*ROWS, {"problem": "?", "answer": ""}, ROWS[0]])
+    path = written(tmp_path / "train.jsonl", [*ROWS, ROWS[0], {"problem": "?", "answer": ""}])
     task = get_task("mathematics")
-    with pytest.raises(UserError, match="skip_unusable_rows"):
+    with pytest.raises(UserError, match="row 3: 'answer' is no answer") as refused:
         task.training_rows(TrainingData(dataset_name=str(path)))
+    assert "skip_unusable_rows" in str(refused.value)
     kept = task.training_rows(TrainingData(dataset_name=str(path), skip_unusable_rows=True))
     assert [row["problem"] for row in kept] == [row["problem"] for row in ROWS]
-    assert "2 of 4 rows cannot be used" in caplog.text
+    assert "1 of 4 rows repeat an earlier one" in caplog.text
+    assert "1 of 3 rows cannot be used and are left out: rows 3" in caplog.text
 
 
 def test_options_of_a_data_set_are_an_error_where_they_would_be_ignored():

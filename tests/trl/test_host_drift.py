@@ -12,6 +12,19 @@ READ = {
     "create_model_card": "4f8a407fd9fd",
     "compute_loss": "a2d6ef8bd29c",
     "log": "1e7772819cc8",
+    # What exact resume and the guards rely on; those of transformers 5.23.0 among them.
+    "_calculate_rewards": "736ae29b0838",
+    "_finalize_training": "6d6d83d6a271",
+    "_get_grad_norm": "913ba6f52f07",
+    "_get_output_dir": "97172085342a",
+    "_get_train_sampler": "36497afb4d31",
+    "_init_training_state": "8fbd17ebb7d3",
+    "_inner_training_loop": "20ec4276e99f",
+    "_load_rng_state": "d5ebdfc0a088",
+    "_maybe_log_save_evaluate": "af101534f0f7",
+    "_push_from_checkpoint": "2523da925347",
+    "_run_epoch": "31aff00f34c3",
+    "_save_checkpoint": "ec91bde12364",
 }
 """Methods of trl 1.16.0 that ours stand in for or wrap, and a digest of the source that was read."""
 

@@ -7,7 +7,7 @@ from abcgrpo.errors import UserError
 from abcgrpo.experiments.recipe import Recipe
 from abcgrpo.tasks import Row, TrainingData, get_task, resolve_model, with_prompts
 from abcgrpo.tasks.prompts import Prompt
-from abcgrpo.tasks.sources import HubError
+from abcgrpo.tasks.sources import from_hub
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ def task_examples(recipe: Recipe, seed: int) -> list[Row]:
     """The task's rows with their prompts, however long.
 
     Raises:
-        UserError: the data cannot be loaded or used; a `HubError` where only the hub has it.
+        UserError: the data cannot be loaded or used; a `HubError` if the hub has it and cannot be reached.
     """
     task = get_task(recipe.task)
     data = TrainingData(
@@ -39,7 +39,7 @@ def short_prompts(recipe: Recipe, examples: list[Row]) -> list[Row]:
     """The examples whose prompts have at most `max_prompt_tokens`; how many are left out is a warning.
 
     Raises:
-        UserError: no prompt is short enough; a `HubError` where only the hub has the tokenizer.
+        UserError: no prompt is short enough, or no tokenizer; a `HubError` if the hub has it and cannot be reached.
     """
     longest = recipe.max_prompt_tokens
     if longest is None:
@@ -66,7 +66,8 @@ def _tokenizer(model: str) -> Any:
 
     try:
         return AutoTokenizer.from_pretrained(resolve_model(model))
-    except OSError as error:
-        raise HubError(
-            f"max_prompt_tokens needs the tokenizer of {model!r}, which cannot be loaded: {str(error).splitlines()[0]}"
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise from_hub(
+            error, f"max_prompt_tokens needs the tokenizer of {model!r}, which cannot be loaded: {reason}"
         ) from error

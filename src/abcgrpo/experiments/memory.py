@@ -9,7 +9,7 @@ FSDP2, the one layer that is gathered at a time.
 from typing import Any
 
 from abcgrpo.tasks import resolve_model
-from abcgrpo.tasks.sources import HubError
+from abcgrpo.tasks.sources import from_hub
 
 GIB = 2**30
 
@@ -56,7 +56,7 @@ def model_config(name: str) -> Any:
     """The configuration of a model: from a directory, from what is known, or from the hub; never its weights.
 
     Raises:
-        HubError: only the hub has it, and does not answer.
+        UserError: it cannot be loaded; a `HubError` if the hub has it and cannot be reached.
     """
     from transformers import AutoConfig, Qwen3Config
 
@@ -65,9 +65,8 @@ def model_config(name: str) -> Any:
     try:
         return AutoConfig.from_pretrained(resolve_model(name))
     except (OSError, ValueError) as error:
-        raise HubError(
-            f"The configuration of the model {name!r} cannot be loaded: {str(error).splitlines()[0]}"
-        ) from error
+        reason = str(error).splitlines()[0]
+        raise from_hub(error, f"The configuration of the model {name!r} cannot be loaded: {reason}") from error
 
 
 def count_parameters(config: Any) -> int:

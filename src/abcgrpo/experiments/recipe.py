@@ -115,8 +115,8 @@ def training_fields(values: dict[str, Any], where: str, objective: Objective) ->
             raise unknown_name("key", name, [*types, *get_type_hints(Recipe)], where)
     if values.get("hub_token"):
         raise UserError(
-            f"{where}: hub_token is a secret, and what a recipe says is written into run.json: leave it out, and log in "
-            f"with `hf auth login` or set HF_TOKEN."
+            f"{where}: hub_token is a secret, and what a recipe says is written into run.json: leave it out, and log "
+            f"in with `hf auth login` or set HF_TOKEN."
         )
     return {name: typed(value, types[name], name, where) for name, value in values.items()}
 

@@ -57,7 +57,7 @@ def train(recipe: Recipe) -> Path:
     main = arguments.process_index == 0
     require_processes(recipe, arguments.world_size)
     dataset = Dataset.from_list(training_examples(recipe, arguments.seed))
-    plan_batches(arguments, arguments.world_size, len(dataset))
+    plan_batches(arguments, arguments.world_size, len(dataset))  # refuses a set that does not fill one rollout
     rewards = reward_functions(recipe)
     with _claimed(output) if main else nullcontext():
         resumes = _may_go_on(recipe, output)

@@ -30,7 +30,15 @@ _ASKS_FOR_A_LINE = "Answer: $Answer"
 
 
 class HubError(UserError):
-    """Something that only the hub has, and that it cannot be reached for or does not give."""
+    """Something that only the hub has, and the hub cannot be reached."""
+
+
+def from_hub(error: Exception, message: str) -> UserError:
+    """What to raise for an error of the hub's clients: a `HubError` only where the hub did not answer at all."""
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    out_of_reach = isinstance(error, ConnectionError) or isinstance(error.__cause__, LocalEntryNotFoundError)
+    return HubError(message) if out_of_reach else UserError(message)
 
 
 @dataclass(frozen=True)
@@ -69,8 +77,8 @@ def read_hub(dataset: HubDataset) -> list[dict[str, Any]]:
     """The rows of a data set of the hub, as `problem` and `answer`.
 
     Raises:
-        HubError: it cannot be loaded.
-        UserError: its columns are not understood.
+        HubError: the hub cannot be reached.
+        UserError: it cannot be loaded, or its columns are not understood.
     """
     import datasets
     from datasets.exceptions import DatasetsError
@@ -78,10 +86,8 @@ def read_hub(dataset: HubDataset) -> list[dict[str, Any]]:
     try:
         rows: Any = datasets.load_dataset(dataset.name, dataset.config, split=dataset.split, revision=dataset.revision)
     except (OSError, ValueError, DatasetsError) as error:
-        raise HubError(
-            f"The data set {dataset.name!r} cannot be loaded from the hub: {str(error).splitlines()[0]}. A copy "
-            f"on disk can be given by its path, as JSONL or Parquet."
-        ) from error
+        message = f"The data set {dataset.name!r} cannot be loaded from the hub: {str(error).splitlines()[0]}."
+        raise from_hub(error, f"{message} A copy on disk can be given by its path, as JSONL or Parquet.") from error
     return with_known_columns(rows, dataset.name)
 
 

@@ -86,10 +86,10 @@ class GuardedNumbers(QuadrantMetrics):
             logger.warning("Step %d is skipped: %s.", step, cause)
         if self.skipped_in_a_row >= self.max_skipped_in_a_row:
             raise UserError(
-                f"{self.skipped_in_a_row} steps in a row, up to step {step}, have numbers that are not finite. The last: "
-                f"{cause or 'on another process'}. The weights are those of before the first of them, and the last "
-                f"checkpoint stays. A new run from it with other settings (a lower learning rate, tighter boundaries) "
-                f"takes it as its model."
+                f"{self.skipped_in_a_row} steps in a row, up to step {step}, have numbers that are not finite. The "
+                f"last: {cause or 'on another process'}. The weights are those of before the first of them, and the "
+                f"last checkpoint stays. A new run from it with other settings (a lower learning rate, tighter "
+                f"boundaries) takes it as its model."
             )
 
     def _cause(self) -> str:

@@ -12,9 +12,9 @@ from abcgrpo.trl.update.head import (
     IGNORED,
     TILE_TOKENS,
     TILE_WORDS,
-    can_keep_logits,
     score_from_logits,
     score_fused,
+    why_fused,
 )
 from tests.trl.update.test_layout import qwen3
 
@@ -94,9 +94,9 @@ def test_the_tile_is_trls():
 
 
 def test_which_models_keep_their_logits():
-    assert can_keep_logits(qwen3())
-    assert can_keep_logits(GPT2LMHeadModel(GPT2Config(n_layer=1, n_head=2, n_embd=8, vocab_size=20)))
-    assert not can_keep_logits(qwen3(vocab_size=TILE_WORDS + 1, hidden_size=4))
-    assert not can_keep_logits(qwen3().to(torch.bfloat16))
+    assert why_fused(qwen3()) == ""
+    assert why_fused(GPT2LMHeadModel(GPT2Config(n_layer=1, n_head=2, n_embd=8, vocab_size=20))) == ""
+    assert "32,768 words" in why_fused(qwen3(vocab_size=TILE_WORDS + 1, hidden_size=4))
+    assert "16-bit" in why_fused(qwen3().to(torch.bfloat16))
     with_adapter = get_peft_model(qwen3(), LoraConfig(r=2, target_modules=["q_proj", "lm_head"]))
-    assert not can_keep_logits(with_adapter.get_base_model())  # TRL's fused head leaves out the adapter
+    assert "linear" in why_fused(with_adapter.get_base_model())  # TRL's fused head leaves out the adapter
