@@ -64,6 +64,12 @@ def test_a_mistake_in_a_recipe(tmp_path, line, message):
         read_recipe(written(tmp_path, text))
 
 
+def test_a_secret_has_no_place_in_a_recipe(tmp_path):
+    with pytest.raises(UserError, match="hub_token is a secret") as refused:
+        read_recipe(written(tmp_path, RECIPE + "hub_token: hf_abcdefgh"))
+    assert "hf_abcdefgh" not in str(refused.value)
+
+
 def test_a_recipe_without_a_model(tmp_path):
     with pytest.raises(UserError, match="model_name_or_path is missing"):
         read_recipe(written(tmp_path, "max_steps: 2"))
@@ -99,6 +105,9 @@ def test_arms_differ_in_what_they_say_and_in_nothing_else(tmp_path):
         (("  GRPO:", "  ../GRPO:"), "cannot be the name of an arm"),
         (("GRPO: {boundaries", "GRPO: {objective: trl, boundaries"), "boundaries have no effect with objective: trl"),
         (("GRPO: {boundaries: {rule: grpo, eps: 0.2}", "GRPO: {objective: verl"), "objective: input should be"),
+        (("  GRPO:", '  "GR\\0PO":'), "cannot be the name of an arm"),
+        (("training: {learning_rate: 1e-5", "training: {output_dir: ../elsewhere"), "output_dir is set for each run"),
+        (("training: {learning_rate: 2e-5", "training: {output_dir: /etc"), "output_dir is set for each run"),
     ],
 )
 def test_a_mistake_in_an_experiment(tmp_path, change, message):

@@ -14,7 +14,7 @@ from abcgrpo.errors import UserError
 from abcgrpo.experiments.recipe import recipe_from_flat
 from abcgrpo.experiments.training import train
 from abcgrpo.trl.checkpoints import newest_complete, step_of
-from benchmarks.kills import FORKS, RECIPE, ROWS, compare, history, kill_repeatedly, progress, session, start
+from benchmarks.kills import FORKS, RECIPE, ROWS, compare, free_port, history, kill_repeatedly, progress, session, start
 
 pytestmark = pytest.mark.slow
 
@@ -88,8 +88,18 @@ def test_the_comparison_sees_a_difference(tmp_path, undisturbed):
 
 def test_two_processes_go_on_as_one_does(tmp_path):
     session(tmp_path / "undisturbed", 2)
-    assert kill_repeatedly(tmp_path / "killed", kills=2, processes=2, seed=3)
-    assert compare(tmp_path / "killed", tmp_path / "undisturbed") == []
+    output, port = tmp_path / "killed", free_port()
+    children = [start(output, rank, 2, port) for rank in range(2)]
+    while progress(output) == 0:
+        assert [child.exitcode for child in children] == [None, None]
+        time.sleep(0.01)
+    os.kill(children[1].pid, signal.SIGTERM)  # what one of them is told stops both after the same step
+    for child in children:
+        child.join()
+    assert [child.exitcode for child in children] == [143, 143]
+    assert manifest(output)["status"] == "interrupted"
+    assert kill_repeatedly(output, kills=2, processes=2, seed=3)
+    assert compare(output, tmp_path / "undisturbed") == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

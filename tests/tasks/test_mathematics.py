@@ -273,14 +273,15 @@ def test_a_problem_with_two_answers_is_refused(tmp_path):
 
 
 def test_unusable_rows_are_refused_or_left_out_with_a_warning(tmp_path, caplog):
-    path = written(tmp_path / "train.jsonl", [*ROWS, {"problem": "?", "answer": ""}, ROWS[0]])
+    path = written(tmp_path / "train.jsonl", [*ROWS, ROWS[0], {"problem": "?", "answer": ""}])
     task = get_task("mathematics")
-    with pytest.raises(UserError, match="skip_unusable_rows"):
+    with pytest.raises(UserError, match="row 3: 'answer' is no answer") as refused:
         task.training_rows(TrainingData(dataset_name=str(path)))
+    assert "skip_unusable_rows" in str(refused.value)
     kept = task.training_rows(TrainingData(dataset_name=str(path), skip_unusable_rows=True))
     assert [row["problem"] for row in kept] == [row["problem"] for row in ROWS]
     assert "1 of 4 rows repeat an earlier one" in caplog.text
-    assert "1 of 3 rows cannot be used" in caplog.text
+    assert "1 of 3 rows cannot be used and are left out: rows 3" in caplog.text
 
 
 def test_options_of_a_data_set_are_an_error_where_they_would_be_ignored():

@@ -37,6 +37,8 @@ def spoilt(kind: str, steps: set[int]) -> type[ABCGRPOTrainer]:
             logprobs, entropies, router = super()._get_per_token_logps_and_entropies(*args, **kwargs)
             if getattr(self, "_spoil_logprob", False):
                 logprobs = logprobs + torch.zeros_like(logprobs).index_fill(0, torch.tensor([5]), -math.inf)
+                assert self._loss_pass is not None
+                self._loss_pass = (logprobs.detach(), self._loss_pass[1])  # as if the model had given them
             return logprobs, entropies, router
 
     return Spoilt

@@ -49,11 +49,15 @@ class RowChecker:
 
 
 def check_rows(
-    rows: Iterable[Mapping[str, Any]], checker: RowChecker | None = None, pool: WorkerPool | None = None
+    rows: Iterable[Mapping[str, Any]],
+    checker: RowChecker | None = None,
+    pool: WorkerPool | None = None,
+    numbers: Iterable[int] | None = None,
 ) -> list[str]:
     """What is wrong with a data set, one line for each finding ("row 3: …"); empty where nothing is.
 
-    Every gold is parsed, in worker processes where it takes algebra.
+    Every gold is parsed, in worker processes where it takes algebra. `numbers` are those of the rows in their source,
+    where some have been left out; by default they are counted from 0.
 
     Raises:
         RuntimeError: worker processes are needed and cannot start.
@@ -61,22 +65,29 @@ def check_rows(
     checker = checker or RowChecker()
     findings: list[str] = []
     texts: list[str | None] = []
-    for index, row in enumerate(rows):
+    rows = list(rows)
+    numbers = range(len(rows)) if numbers is None else list(numbers)
+    for index, row in zip(numbers, rows, strict=True):
         findings += [f"row {index}: {problem}" for problem in checker.problems(index, row)]
         texts.append(gold_text(row.get(checker.answer_column)))
-    for index, (text, parses) in enumerate(zip(texts, parse_golds(texts, pool), strict=True)):
+    for index, text, parses in zip(numbers, texts, parse_golds(texts, pool), strict=True):
         if text is not None and not parses:
             findings.append(f"row {index}: {checker.answer_column!r} cannot be parsed: {text[:80]!r}")
     return findings
 
 
-def require_rows(rows: Iterable[Mapping[str, Any]], source: str, checker: RowChecker | None = None) -> None:
+def require_rows(
+    rows: Iterable[Mapping[str, Any]],
+    source: str,
+    checker: RowChecker | None = None,
+    numbers: Iterable[int] | None = None,
+) -> None:
     """`check_rows`, for loaders: nothing where all is well.
 
     Raises:
         ValueError: naming `source`, the number of findings and the first ten.
     """
-    if findings := check_rows(rows, checker):
+    if findings := check_rows(rows, checker, numbers=numbers):
         shown = "\n".join(f"  {finding}" for finding in findings[:_MOST_SHOWN])
         more = f"\n  … and {len(findings) - _MOST_SHOWN} more" if len(findings) > _MOST_SHOWN else ""
         raise ValueError(f"{source}: {len(findings)} rows cannot be used as they are:\n{shown}{more}")

@@ -34,12 +34,13 @@ def training_rows(data: TrainingData) -> list[Row]:
         rows = read_file(Path(data.dataset_name).expanduser())
     else:
         rows = read_hub(HubDataset(data.dataset_name, config=data.dataset_config))
-    rows = _distinct(rows, data.dataset_name)
+    numbered = _distinct(rows, data.dataset_name)
+    rows = list(numbered.values())
     if data.skip_unusable_rows:
-        rows = _usable(rows, data.dataset_name)
+        rows = _usable(numbered, data.dataset_name)
     else:
         try:
-            require_rows(rows, data.dataset_name)
+            require_rows(rows, data.dataset_name, numbers=numbered)
         except ValueError as error:
             raise UserError(f"{error}\nTo train on the others, set skip_unusable_rows: true.") from None
     if data.count is None:
@@ -49,32 +50,31 @@ def training_rows(data: TrainingData) -> list[Row]:
     return random.Random(data.seed).sample(rows, data.count)
 
 
-def _distinct(rows: list[Row], source: str) -> list[Row]:
-    """Each problem with its answer once, the first time that it comes."""
-    distinct: dict[tuple[str, str], Row] = {}
-    for row in rows:
-        distinct.setdefault((" ".join(str(row["problem"]).split()), str(row["answer"])), row)
+def _distinct(rows: list[Row], source: str) -> dict[int, Row]:
+    """Each problem with its answer once, the first time that it comes, by the number of its row."""
+    distinct: dict[tuple[str, str], int] = {}
+    for number, row in enumerate(rows):
+        distinct.setdefault((" ".join(str(row["problem"]).split()), str(row["answer"])), number)
     if len(distinct) < len(rows):
         repeated = len(rows) - len(distinct)
         logger.warning("%s: %d of %d rows repeat an earlier one and are left out", source, repeated, len(rows))
-    return list(distinct.values())
+    return {number: rows[number] for number in distinct.values()}
 
 
-def _usable(rows: list[Row], source: str) -> list[Row]:
-    """The rows that nothing is wrong with; how many are left out is a warning."""
+def _usable(rows: dict[int, Row], source: str) -> list[Row]:
+    """The rows that nothing is wrong with; the numbers of the others are listed in a warning."""
     checker = RowChecker()
-    sound = [not checker.problems(index, row) for index, row in enumerate(rows)]
-    parsed = parse_golds([gold_text(row["answer"]) for row in rows])
-    kept = [row for row, fine, parses in zip(rows, sound, parsed, strict=True) if fine and parses]
-    if len(kept) < len(rows):
-        bad = [index for index, (fine, parses) in enumerate(zip(sound, parsed, strict=True)) if not (fine and parses)]
+    sound = [not checker.problems(number, row) for number, row in rows.items()]
+    parsed = parse_golds([gold_text(row["answer"]) for row in rows.values()])
+    kept = {number: row for (number, row), fine, ok in zip(rows.items(), sound, parsed, strict=True) if fine and ok}
+    if bad := [number for number in rows if number not in kept]:
         listed = ", ".join(map(str, bad[:10])) + (", …" if len(bad) > 10 else "")
         logger.warning(
             "%s: %d of %d rows cannot be used and are left out: rows %s", source, len(bad), len(rows), listed
         )
     if not kept:
         raise UserError(f"{source} has no row that can be used.")
-    return kept
+    return list(kept.values())
 
 
 def grade(texts: list[str], rows: list[Row]) -> list[Verdict]:

@@ -22,6 +22,8 @@ ROLLING = "resume"
 STAGING = ".incomplete"
 """Folder for what is being written."""
 DESCRIPTION = "resume.json"
+_TORCH_CANNOT_WRITE = ("PytorchStreamWriter", "inline_container", "iostream error")
+"""What torch.save's errors name: they carry no error number."""
 
 
 def newest_complete(output_dir: Path) -> Path | None:
@@ -103,7 +105,7 @@ def explained_failure(folder: Path, step: int, last: Path | None) -> Iterator[No
     try:
         yield
     except (OSError, SafetensorError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "PytorchStreamWriter" not in str(error) and "iostream" not in str(error):
+        if isinstance(error, RuntimeError) and not any(name in str(error) for name in _TORCH_CANNOT_WRITE):
             raise
         clear_staging(folder)
         kept = f"The last complete one is {last}" if last else "There is no earlier one"

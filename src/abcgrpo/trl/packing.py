@@ -26,7 +26,8 @@ def save_packed(value: Any, stem: Path) -> None:
 
 def load_packed(stem: Path, device: torch.device | str = "cpu") -> Any:
     """What `save_packed` wrote: equal bit for bit, with lists for tuples, and tensors on `device`."""
-    tensors = load_file(stem.with_suffix(".safetensors"), device=str(device))
+    loaded = load_file(stem.with_suffix(".safetensors"))
+    tensors = {name: tensor.to(device) for name, tensor in loaded.items()}
     return _unpacked(json.loads(stem.with_suffix(".json").read_text(encoding="utf-8")), tensors)
 
 

@@ -303,6 +303,7 @@ class ExactResume(GuardedNumbers):
     def restore_position(self) -> None:
         """Put back what `_save_position` kept; the host has restored the rest, and loads random states afterwards."""
         self._session_started = self._last_saved = time.monotonic()
+        self._saved_at.clear()
         if self._resume_point is None:
             return
         position = load_packed(self._position_file(self._resume_point), self.accelerator.device)
