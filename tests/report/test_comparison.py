@@ -69,11 +69,12 @@ def test_without_the_baseline_nothing_is_compared(experiment):
     assert summarize(load([experiment]))["comparisons"] == []
 
 
-def test_trls_own_loss_has_no_boundaries(experiment):
-    for path in (experiment / "arms" / "ABC-GRPO").glob("*/training/run.json"):
-        manifest = read_json(path)
-        manifest["recipe"] |= {"objective": "trl", "loss_type": "grpo"}
-        write_json(path, manifest)
-    report = summarize(load([experiment]))
-    assert report["arms"]["ABC-GRPO"]["boundaries"] is None
-    assert report["arms"]["GRPO"]["boundaries"] is not None
+def test_trls_own_losses_have_thresholds_where_these_describe_them(experiment):
+    for loss_type, expected in (("grpo", "inf"), ("cispo", None)):
+        for path in (experiment / "arms" / "ABC-GRPO").glob("*/training/run.json"):
+            manifest = read_json(path)
+            manifest["recipe"] |= {"objective": "trl", "loss_type": loss_type}
+            write_json(path, manifest)
+        arms = summarize(load([experiment]))["arms"]
+        assert (arms["ABC-GRPO"]["boundaries"] or {}).get("eps_pos_low") == expected
+        assert arms["GRPO"]["boundaries"] is not None
