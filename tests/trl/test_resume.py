@@ -167,7 +167,7 @@ def test_another_configuration_is_refused_with_the_differences(tmp_path):
     assert "  learning_rate was 0.01, is 0.5" in lines
     assert "  eps_neg_high was 0.2, is 3.0" in lines
     assert sum(" was " in line for line in lines) == 2
-    with pytest.raises(UserError, match="training set was 20 rows"):
+    with pytest.raises(UserError, match="training set was '20 rows"):
         trainer_in(tmp_path / "run", tmp_path / "base", max_steps=2, problems=16).train(resume_from_checkpoint=True)
     elsewhere = trainer_in(tmp_path / "moved", tmp_path / "base", max_steps=2, save_steps=2, run_name="again")
     elsewhere.train(resume_from_checkpoint=str(tmp_path / "run" / "checkpoint-1"))  # these may differ
