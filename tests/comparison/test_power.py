@@ -13,6 +13,11 @@ def test_p_values_of_many_are_those_of_one(seeds):
     assert p_values(many) == pytest.approx([sign_flip_p_value(each) for each in many])
 
 
+def test_with_many_seeds_students_t_stands_in():
+    many = np.random.default_rng(0).normal(0.3, 1.0, (3, 15))
+    assert p_values(many) == pytest.approx([sign_flip_p_value(each) for each in many], abs=0.01)
+
+
 @pytest.mark.parametrize("comparisons", [1, 2, 4, 6, 8, 100])
 def test_the_fewest_seeds_are_just_enough(comparisons):
     seeds = fewest_seeds(comparisons)

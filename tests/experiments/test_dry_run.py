@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from datasets.exceptions import DatasetNotFoundError
 
 from abcgrpo.cli import main
 from abcgrpo.errors import UserError
@@ -53,10 +54,11 @@ def test_every_arm_of_every_experiment_can_be_tried(path, monkeypatch):
 
 
 @pytest.mark.skipif(not PUBLISHED.is_dir(), reason=f"the published logs are not at {PUBLISHED}")
-@pytest.mark.parametrize("folder", ["Qwen3-1.7B-Base-grpo", "Qwen3-1.7B-Base-abc-grpo", "Qwen3-4B-Base-grpo"])
-def test_the_published_logs_say_the_same(folder):
-    log = json.loads((PUBLISHED / folder / "trainer_state.json").read_text())
-    recipe = shipped(f"{folder.split('-Base')[0].lower()}-base/released-grpo", num_problems=DAPO_PROBLEMS)
+@pytest.mark.parametrize("model", ["Qwen3-1.7B-Base", "Qwen3-4B-Base"])
+@pytest.mark.parametrize("arm", ["grpo", "abc-grpo"])
+def test_the_published_logs_say_the_same(model, arm):
+    log = json.loads((PUBLISHED / f"{model}-{arm}" / "trainer_state.json").read_text())
+    recipe = shipped(f"{model.lower()}/released-{arm}", num_problems=DAPO_PROBLEMS)
     found = dry_run(recipe)
     assert found["optimizer_steps"] == log["max_steps"] == log["global_step"]
     assert recipe.training["per_device_train_batch_size"] == log["train_batch_size"]
@@ -190,6 +192,22 @@ def test_a_prompt_that_is_too_long_is_left_out_and_counted(tmp_path, caplog):
     assert "3 prompts of at most 8 tokens" in found["dataset"]["summary"]
     with pytest.raises(UserError, match="leaves the training set empty"):
         dry_run(recipe_from_flat(flat | {"max_prompt_tokens": 2}, "test"))
+
+
+@pytest.mark.parametrize(
+    ("error", "answered"), [(DatasetNotFoundError("no such"), True), (ConnectionError("no"), False)]
+)
+def test_a_data_set_that_the_hub_does_not_have_is_refused(monkeypatch, error, answered):
+    def load_dataset(*_, **__):
+        raise error
+
+    monkeypatch.setattr("datasets.load_dataset", load_dataset)
+    recipe = shipped("qwen3-4b-base/paper-grpo", num_problems=DAPO_PROBLEMS)
+    if answered:
+        with pytest.raises(UserError, match="cannot be loaded from the hub: no such"):
+            dry_run(recipe)
+    else:
+        assert not dry_run(recipe)["dataset"]["columns_checked"]
 
 
 def command(monkeypatch, *words: str) -> int:

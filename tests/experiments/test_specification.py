@@ -103,11 +103,11 @@ def test_arms_differ_in_what_they_say_and_in_nothing_else(tmp_path):
         (("arms:", "evaluation: {samples: 8}\narms:"), "Pass@64 needs at least as many samples"),
         (("arms:", "tasks: countdown\narms:"), "Did you mean 'task'"),
         (("  GRPO:", "  ../GRPO:"), "cannot be the name of an arm"),
+        (("GRPO: {boundaries", "GRPO: {objective: trl, boundaries"), "boundaries have no effect with objective: trl"),
+        (("GRPO: {boundaries: {rule: grpo, eps: 0.2}", "GRPO: {objective: verl"), "objective: input should be"),
         (("  GRPO:", '  "GR\\0PO":'), "cannot be the name of an arm"),
         (("training: {learning_rate: 1e-5", "training: {output_dir: ../elsewhere"), "output_dir is set for each run"),
         (("training: {learning_rate: 2e-5", "training: {output_dir: /etc"), "output_dir is set for each run"),
-        (("GRPO: {boundaries", "GRPO: {objective: trl, boundaries"), "boundaries have no effect with objective: trl"),
-        (("GRPO: {boundaries: {rule: grpo, eps: 0.2}", "GRPO: {objective: verl"), "objective: input should be"),
     ],
 )
 def test_a_mistake_in_an_experiment(tmp_path, change, message):

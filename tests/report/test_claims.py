@@ -52,12 +52,21 @@ def test_where_claims_and_logs_agree(summaries):
         for claims in [summary["published_claims"]]
     }
     everywhere = {
-        "Q4 is the single largest category",
         "Each rollout is cut into 4 mini-batches",
         "Baseline and method share their settings",
     }
-    assert agree["4B"] == everywhere | {"Entropy 10.9 × higher than GRPO", "Q4 is 41.4% of clip events"}
+    assert agree["4B"] == everywhere | {
+        "Entropy 10.9 × higher than GRPO",
+        "Q4 is 41.4% of clip events",
+        "Q4 is the single largest category",
+    }
     assert agree["1.7B"] == everywhere
+    # The shares are claimed of the larger model: of the other they are shown, and not compared.
+    small = {
+        each["claim"]: each["found"]["Qwen3-1.7B-Base"] for each in summaries["1.7B"]["published_claims"]["checkable"]
+    }
+    assert small["Q4 is 41.4% of clip events"]["agrees"] is None
+    assert small["Q4 is 41.4% of clip events"]["value"] == pytest.approx(0.5173, abs=6e-5)
 
 
 @needs_published_logs

@@ -9,8 +9,11 @@ import pytest
 from abcgrpo.errors import UserError
 from abcgrpo.files import write_json
 from abcgrpo.report import load, write
+from abcgrpo.report.comparison import headline
 from abcgrpo.report.diagrams import forest_panels
 from abcgrpo.report.document import latex, markdown
+from abcgrpo.report.records import RunRecord
+from abcgrpo.report.runs import boundaries_of
 from abcgrpo.report.summary import summarize
 from abcgrpo.report.tables import rows
 from tests.report.experiments import comparison, evaluation, run, specification
@@ -61,7 +64,7 @@ def test_all_files_are_there_and_nothing_of_a_run_is_markup(experiment, tmp_path
 
     assert report == json.loads((out / "report.json").read_text(), parse_constant=refuse)
     names = {"avg_at_k", "pass_at_k_large", "entropy", "reward", "clip_events", "clip_fraction", "response_length"}
-    assert {path.stem for path in (out / "figures").iterdir()} == names | {"zero_variance"}
+    assert {path.stem for path in (out / "figures").iterdir()} == names | {"zero_variance", "comparison"}
     for name in names:
         assert (out / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert (out / "figures" / f"{name}.pdf").read_bytes().startswith(b"%PDF")
@@ -182,3 +185,36 @@ def test_a_directory_without_a_run(tmp_path):
     write_json(tmp_path / "experiment.json", {"evaluation": {"pass_at_k": [2]}, "arms": {"GRPO": {}}, "seeds": [0]})
     with pytest.raises(UserError, match="no finished run"):
         load([tmp_path])
+
+
+def test_the_verdicts_in_one_sentence():
+    family = [
+        comparison("ABC-GRPO", "countdown", "avg@2", 0.05, "better"),
+        comparison("dual-clip", "countdown", "pass@2", -0.05, "worse"),
+        comparison("dual-clip", "countdown", "avg@2", 0.0, "inconclusive"),
+    ]
+    assert headline(family, "GRPO") == (
+        "Better than GRPO: ABC-GRPO in Avg@2 on countdown; worse than GRPO: dual-clip in Pass@2 on countdown; "
+        "inconclusive: 1 of 3 comparisons."
+    )
+    nothing = headline(family[2:] * 2, "GRPO")
+    assert nothing == "Nothing is shown to be better or worse than GRPO: all 2 comparisons are inconclusive."
+
+
+@pytest.mark.parametrize(
+    ("recipe", "expected"),
+    [
+        ({}, {"eps_pos_high": 0.2, "eps_pos_low": 0.2, "eps_neg_high": 0.2, "eps_neg_low": 0.2}),
+        (
+            {"objective": "trl", "epsilon": 0.1, "epsilon_high": 0.3, "delta": 4.0},
+            {"eps_pos_high": 0.3, "eps_pos_low": "inf", "eps_neg_high": 3.0, "eps_neg_low": 0.1},
+        ),
+        (
+            {"objective": "trl"},
+            {"eps_pos_high": 0.2, "eps_pos_low": "inf", "eps_neg_high": "inf", "eps_neg_low": 0.2},
+        ),
+        ({"objective": "trl", "loss_type": "cispo"}, None),  # not drawn: no thresholds describe it
+    ],
+)
+def test_the_thresholds_of_an_arm(recipe, expected):
+    assert boundaries_of([RunRecord("arm", 0, {}, {"recipe": recipe | {"seed": 1}})]) == expected

@@ -83,7 +83,8 @@ def test_lora_trains_the_adapter_alone(tmp_path):
 def test_completions_that_nobody_could_score_do_not_move_the_policy(tmp_path):
     model = tiny_model()
     before = [parameter.detach().clone() for parameter in model.parameters()]
-    abc_trainer(tmp_path, model=model, reward=lambda completions, **_: [None] * len(completions), max_steps=1).train()
+    unscored = {"reward": lambda completions, **_: [None] * len(completions), "max_failed_rewards": 1.0}
+    abc_trainer(tmp_path, model=model, max_steps=1, **unscored).train()
     assert all(parameter.equal(old) for parameter, old in zip(model.parameters(), before, strict=True))
 
 

@@ -9,6 +9,8 @@ import torch
 
 from tests.trl.two_processes import LOSS_TYPES, PROBLEMS, STEPS, train
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 WHATEVER_THE_CUT = [name for name in LOSS_TYPES if name != "bnpo"]
 

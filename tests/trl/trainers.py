@@ -2,32 +2,19 @@
 
 import torch
 from datasets import Dataset
-from transformers import Qwen3Config, Qwen3ForCausalLM
+from transformers import Qwen3ForCausalLM
 from trl import GRPOConfig, GRPOTrainer
 
 from abcgrpo.tasks.countdown.tokenizer import countdown_tokenizer
 from abcgrpo.trl import ABCGRPOConfig, ABCGRPOTrainer
+from tests.trl.models import tiny_qwen3
 
 ROWS, PROMPT, COMPLETION = 8, 5, 9
 
 
 def tiny_model(seed: int = 0) -> Qwen3ForCausalLM:
     """Random weights, large enough that log-probs differ from token to token."""
-    torch.manual_seed(seed)
-    config = Qwen3Config(
-        vocab_size=20,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=16,
-        initializer_range=0.3,
-        bos_token_id=None,
-        pad_token_id=0,
-        eos_token_id=1,
-    )
-    return Qwen3ForCausalLM(config)
+    return tiny_qwen3(seed, vocab_size=20, initializer_range=0.3)
 
 
 def settings(output_dir, **options):

@@ -21,7 +21,7 @@ from transformers import PrinterCallback
 from abcgrpo.tasks.countdown import BASE_MODEL, countdown_reward, generate
 from abcgrpo.tasks.countdown.tokenizer import countdown_tokenizer
 from abcgrpo.trl import ABCGRPOConfig, ABCGRPOTrainer
-from tests.trl.update.two_ranks import leave_group
+from abcgrpo.trl.processes import leave_process_group
 
 GROUP, PROBLEMS, STEPS = 4, 8, 3
 """Responses to one problem, problems of one rollout, optimizer steps."""
@@ -140,4 +140,4 @@ if __name__ == "__main__":
         main(Path(sys.argv[1]))
         torch.distributed.barrier()  # the other process may still need this one
     finally:
-        leave_group()
+        leave_process_group()

@@ -154,6 +154,7 @@ class ExperimentRunner:
                 while not all(future.done() for future in futures):
                     time.sleep(0.5)
                     board.show()
+                board.show()
             except BaseException:
                 pool.shutdown(cancel_futures=True, wait=False)
                 raise

@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import torch
 from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
 
@@ -29,6 +28,7 @@ from abcgrpo.run_files import MANIFEST, METRICS
 from abcgrpo.tasks import get_task, resolve_model
 from abcgrpo.trl import ABCGRPOTrainer, FastGRPOConfig, FastGRPOTrainer
 from abcgrpo.trl.checkpoints import ROLLING, differences, newest_complete, step_of
+from abcgrpo.trl.processes import leave_process_group
 from abcgrpo.trl.resume import FREE
 
 NO_WRITING = {
@@ -51,13 +51,20 @@ def train(recipe: Recipe) -> Path:
             another process is training; rewards of the wrong number; a disk that cannot be written to.
         KeyboardInterrupt, SystemExit: Ctrl-C or SIGTERM, after the state was saved.
     """
+    try:
+        return _train(recipe)
+    finally:
+        leave_process_group()
+
+
+def _train(recipe: Recipe) -> Path:
     quiet_libraries()
     arguments = _arguments(recipe)
     output = Path(str(arguments.output_dir))
     main = arguments.process_index == 0
     require_processes(recipe, arguments.world_size)
     dataset = Dataset.from_list(training_examples(recipe, arguments.seed))
-    plan_batches(arguments, arguments.world_size, len(dataset))
+    plan_batches(arguments, arguments.world_size, len(dataset))  # refuses a set that does not fill one rollout
     rewards = reward_functions(recipe)
     with _claimed(output) if main else nullcontext():
         resumes = _may_go_on(recipe, output)
@@ -69,7 +76,7 @@ def train(recipe: Recipe) -> Path:
             _train_and_record(recipe, trainer, output, state)
         else:
             trainer.train(str(state) if state else None)
-        _part(trainer)
+        trainer.accelerator.wait_for_everyone()  # who leaves first may be needed still
     return output
 
 
@@ -123,13 +130,6 @@ def _train_and_record(recipe: Recipe, trainer: FastGRPOTrainer, output: Path, st
         trainer.train(str(state) if state else None)
         trainer.create_model_card()
     shutil.rmtree(output / ROLLING, ignore_errors=True)  # of no use to a finished run
-
-
-def _part(trainer: FastGRPOTrainer) -> None:
-    """Leave the process group together: who is left alone in it may abort on exit."""
-    if torch.distributed.is_initialized():
-        trainer.accelerator.wait_for_everyone()
-        torch.distributed.destroy_process_group()
 
 
 @contextmanager

@@ -15,6 +15,8 @@ from abcgrpo.report.quadrants import QUADRANTS, clip_shares
 from abcgrpo.report.records import RunRecord
 from abcgrpo.report.training import LENGTH
 
+AGREEMENT = {True: "agrees", False: "differs", None: "not claimed of it"}
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -37,8 +39,9 @@ class Derived:
 def published_claims(runs: list[RunRecord]) -> dict[str, Any] | None:
     """Each claim beside its figure for every model both of whose logs are among the runs; None without such a pair.
 
-    - `checkable`: claim, place, stated, unit, definition, and `found` by model: value, steps, detail, agrees.
-    - `uncheckable`: claim, reason.
+    - `checkable`: claim, place, stated, unit, definition, and `found` by model: value, steps, detail, agrees (None
+      where the claim is of the other model).
+    - `uncheckable`: claim, reason; `remarks`: sentences.
     - `models`: by model, the names of the two arms.
     - `summary`: where claims and logs agree and where not, in sentences.
     """
@@ -52,7 +55,8 @@ def published_claims(runs: list[RunRecord]) -> dict[str, Any] | None:
         for pair in pairs:
             derived = DERIVATIONS[claim["derivation"]](pair)
             # The bound takes in the rounding of the stated figure, and of the subtraction.
-            agrees = abs(derived.value - claim["stated"]) <= claim["within"] + 1e-9
+            close = abs(derived.value - claim["stated"]) <= claim["within"] + 1e-9
+            agrees = close if claim.get("model") in (None, pair.model) else None
             found[pair.model] = {
                 "value": derived.value,
                 "steps": derived.steps,
@@ -66,6 +70,7 @@ def published_claims(runs: list[RunRecord]) -> dict[str, Any] | None:
         "models": {pair.model: {"GRPO": pair.grpo.arm, "ABC-GRPO": pair.abc.arm} for pair in pairs},
         "checkable": checkable,
         "uncheckable": content["uncheckable"],
+        "remarks": content["remarks"],
         "summary": _summary(checkable, pairs),
     }
 
@@ -86,15 +91,15 @@ def _summary(checkable: list[dict[str, Any]], pairs: list[Pair]) -> list[str]:
     sentences = []
     for pair in pairs:
         found = {claim["claim"]: claim["found"][pair.model] for claim in checkable}
-        agreeing = sum(each["agrees"] for each in found.values())
+        compared = [each["agrees"] for each in found.values() if each["agrees"] is not None]
         sentences.append(
-            f"{pair.model}: the logs agree with {agreeing} of the {len(found)} claims that they can check."
+            f"{pair.model}: the logs agree with {sum(compared)} of the {len(compared)} claims of it they can check."
         )
         for agrees, words in ((True, "Agree"), (False, "Differ")):
             listed = [
                 f"“{claim['claim']}” (logs: {value_text(claim, found[claim['claim']])})"
                 for claim in checkable
-                if found[claim["claim"]]["agrees"] == agrees
+                if found[claim["claim"]]["agrees"] is agrees
             ]
             if listed:
                 sentences.append(f"{words}: {'; '.join(listed)}.")
@@ -190,7 +195,7 @@ def stated_text(claim: dict[str, Any]) -> str:
 def figure_text(claim: dict[str, Any], found: dict[str, Any]) -> str:
     """What the logs say, with its detail, and whether that agrees."""
     detail = f" ({found['detail']})" if found["detail"] else ""
-    return f"{value_text(claim, found)}{detail}: {'agrees' if found['agrees'] else 'differs'}"
+    return f"{value_text(claim, found)}{detail}: {AGREEMENT[found['agrees']]}"
 
 
 def value_text(claim: dict[str, Any], found: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 from abcgrpo.comparison.compare import Runs, compare, limits
 from abcgrpo.report.records import Records
 from abcgrpo.report.scores import columns
+from abcgrpo.report.tables import metric_title
 
 
 def compare_arms(records: Records) -> list[dict[str, Any]]:
@@ -30,8 +31,9 @@ def comparison_sentences(records: Records, comparisons: list[dict[str, Any]]) ->
     """The comparisons fixed beforehand, in words; then arms that could not be compared, and what seeds too few mean."""
     if not comparisons:
         return []
-    sentences = [each["sentence"] for each in comparisons if each["in_family"]]
     baseline, *others = records.planned_arms
+    family = [each for each in comparisons if each["in_family"]]
+    sentences = [headline(family, baseline), *(each["sentence"] for each in family)]
     for benchmark in records.benchmarks:
         compared = {each["arm"] for each in comparisons if each["benchmark"] == benchmark}
         sentences += [
@@ -43,3 +45,21 @@ def comparison_sentences(records: Records, comparisons: list[dict[str, Any]]) ->
     family_size = len(records.benchmarks) * len(others) * len(primary_metrics(records))
     limit = limits(max(each["seeds"] for each in comparisons), family_size)
     return [*sentences, limit] if limit else sentences
+
+
+def headline(family: list[dict[str, Any]], baseline: str) -> str:
+    """The verdicts in one sentence."""
+    found = {
+        verdict: [f"{each['arm']} in {metric_title(each['metric'])} on {each['benchmark']}" for each in of_verdict]
+        for verdict in ("better", "worse")
+        if (of_verdict := [each for each in family if each["verdict"] == verdict])
+    }
+    left = len(family) - sum(map(len, found.values()))
+    if not found:
+        return (
+            f"Nothing is shown to be better or worse than {baseline}: all {len(family)} comparisons are inconclusive."
+        )
+    parts = [f"{verdict} than {baseline}: {', '.join(sides)}" for verdict, sides in found.items()]
+    rest = f"; inconclusive: {left} of {len(family)} comparisons" if left else ""
+    sentence = "; ".join(parts) + rest
+    return f"{sentence[0].upper()}{sentence[1:]}."

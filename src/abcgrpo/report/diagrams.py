@@ -5,7 +5,7 @@ from typing import Any
 import altair as alt
 
 from abcgrpo.report.figures import Drawing, Panel, targets
-from abcgrpo.report.style import colour, dash, hidden, picked, shape, shown, zoom
+from abcgrpo.report.style import HEIGHT, colour, dash, hidden, picked, shape, shown, zoom
 from abcgrpo.report.tables import metric_title
 
 SIDES = {"positive": ("Â > 0", "Q2", "Q1"), "negative": ("Â < 0", "Q3", "Q4")}
@@ -91,6 +91,7 @@ def forest_panels(summary: dict[str, Any]) -> list[Panel]:
                 caption="Points with 95% paired intervals; an interval that holds 0 does not tell the arms apart.",
                 section="comparison",
                 chart=_forest(arms, rows),
+                height=max(HEIGHT, 15 * len(rows)),
             )
         )
     return found
@@ -104,10 +105,10 @@ def _forest(arms: list[str], rows: list[dict[str, Any]]) -> Drawing:
     ends = [0.0, *(row[end] for row in rows for end in ("low", "high", "difference") if row[end] is not None)]
     span = alt.Scale(domain=[min(ends), max(ends)], nice=True)
     offset = alt.YOffset("arm:N", sort=arms)
-    percent = alt.Axis(format="+.0%")
+    percent = alt.Axis(format="+.1~%", tickCount=6)
     zero = alt.Chart(alt.Data(values=[{"difference": 0}])).mark_rule(opacity=0.6, color="#888").encode(x="difference:Q")
     interval = chart.mark_rule(strokeWidth=2).encode(
-        x=alt.X("low:Q", title="difference", axis=percent, scale=span),
+        x=alt.X("low:Q", title="difference in points", axis=percent, scale=span),
         x2="high:Q",
         y=y,
         yOffset=offset,

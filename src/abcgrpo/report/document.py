@@ -55,8 +55,13 @@ def latex(summary: dict[str, Any]) -> str:
 COMPARISON_COLUMNS = ("", "", "metric", "difference", "p", "p (Holm)", "P(better)", "detectable", "seeds", "verdict")
 
 
-def comparison_rows(summary: dict[str, Any]) -> list[list[str]]:
-    """A row for each comparison; differences and the detectable effect in percentage points."""
+def comparison_rows(summary: dict[str, Any], in_family: bool | None = None) -> list[list[str]]:
+    """A row for each comparison; differences and the detectable effect in percentage points.
+
+    Args:
+        summary: the report's content.
+        in_family: only those that verdicts are given on (True), only the others (False), or all.
+    """
     return [
         [
             each["benchmark"],
@@ -71,6 +76,7 @@ def comparison_rows(summary: dict[str, Any]) -> list[list[str]]:
             each["verdict"],
         ]
         for each in summary["comparisons"]
+        if in_family in (None, each["in_family"])
     ]
 
 
@@ -95,7 +101,7 @@ def _claims(claims: dict[str, Any]) -> list[str]:
         lines.append([f"{claim['claim']} ({claim['place']})", stated_text(claim), *cells, claim["definition"]])
     unchecked = [f"{each['claim']}: {each['reason']}." for each in claims["uncheckable"]]
     table = markdown_table([claims["paper"], "stated", *models, "derived as"], lines)
-    return [table, "What the logs cannot check:", _list(unchecked)]
+    return [table, *claims["remarks"], "What the logs cannot check:", _list(unchecked)]
 
 
 def _list(lines: list[str]) -> str:

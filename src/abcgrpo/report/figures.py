@@ -7,7 +7,7 @@ import altair as alt
 import numpy as np
 
 from abcgrpo.report.quadrants import QUADRANTS
-from abcgrpo.report.style import SIZE, colour, dash, hidden, picked, shape, shown, zoom
+from abcgrpo.report.style import HEIGHT, WIDTH, colour, dash, hidden, picked, shape, shown, zoom
 from abcgrpo.report.tables import metric_title
 from abcgrpo.report.training import LENGTH, ZERO_VARIANCE
 
@@ -34,13 +34,14 @@ class Panel:
     caption: str
     section: str
     chart: Drawing
+    height: int = HEIGHT
     extent: tuple[float, float] | None = None
     """Of the x axis, where it can be zoomed."""
 
     def specification(self) -> dict[str, Any]:
         """Vega-Lite, with the title in it."""
         title = alt.TitleParams(self.title, anchor="start", fontSize=14, offset=8)
-        return self.chart.properties(title=title, **SIZE).configure_view(stroke=None).to_dict()
+        return self.chart.properties(title=title, width=WIDTH, height=self.height).configure_view(stroke=None).to_dict()
 
 
 def panels(summary: dict[str, Any]) -> list[Panel]:

@@ -6,7 +6,7 @@ from typing import Any
 import jinja2
 import vl_convert
 
-from abcgrpo.report.claims import stated_text, value_text
+from abcgrpo.report.claims import AGREEMENT, stated_text, value_text
 from abcgrpo.report.document import COMPARISON_COLUMNS, READING_CLIP_EVENTS, comparison_rows
 from abcgrpo.report.figures import Panel
 from abcgrpo.report.runs import THRESHOLDS
@@ -29,12 +29,14 @@ def page(summary: dict[str, Any], panels: list[Panel]) -> str:
         columns=[metric_title(name) for name in metric_names(summary)],
         rows=rows(summary),
         comparison_columns=COMPARISON_COLUMNS,
-        comparison_rows=comparison_rows(summary),
+        family_rows=comparison_rows(summary, in_family=True),
+        other_rows=comparison_rows(summary, in_family=False),
         log_columns=LOG_COLUMNS,
         log_rows=list(log_rows(summary)),
         thresholds=THRESHOLDS,
         stated_text=stated_text,
         value_text=value_text,
+        agreement=AGREEMENT,
         reading_clip_events=READING_CLIP_EVENTS,
         panels=panels,
         sections={section: [each for each in panels if each.section == section] for section in _sections(panels)},

@@ -13,7 +13,7 @@ HIDDEN = "hidden"
 """The parameter of every figure that lists the arms which are not shown."""
 ZOOM = "zoom"
 """The parameter that holds the visible range."""
-SIZE = {"width": 360, "height": 230}
+WIDTH, HEIGHT = 360, 230
 
 
 def look(arms: list[str]) -> dict[str, dict[str, Any]]:

@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 from abcgrpo.errors import UserError
 from abcgrpo.trl.metrics import QuadrantMetrics
@@ -63,6 +64,8 @@ class GuardedNumbers(QuadrantMetrics):
     def _get_grad_norm(self, model, grad_norm=None):
         """The host's last call before the optimizer's step."""
         norm = super()._get_grad_norm(model, grad_norm)
+        if isinstance(norm, DTensor):  # FSDP2: each process has a part of it
+            norm = norm.full_tensor()
         finite = torch.as_tensor(norm, device=self._step_is_bad.device).isfinite()
         bad = self.accelerator.reduce((self._step_is_bad | ~finite).float(), "sum")
         if self.accelerator.scaler is None and cast(Tensor, bad).item() > 0:

@@ -8,15 +8,10 @@ import torch
 from datasets import Dataset
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor
-from transformers import (
-    PreTrainedTokenizerFast,
-    PrinterCallback,
-    ProgressCallback,
-    Qwen3Config,
-    Qwen3ForCausalLM,
-    TrainerCallback,
-)
+from transformers import PreTrainedTokenizerFast, PrinterCallback, ProgressCallback, TrainerCallback
 from trl import GRPOConfig
+
+from tests.trl.models import tiny_qwen3
 
 VOCABULARY = 97
 EOS = 1
@@ -104,22 +99,7 @@ def train(
 
 def build(host: type, canned: list[list[Row]], folder: str, config_class: type, callback: TrainerCallback, **config):
     """A trainer over `canned`, on the CPU, in float32, with plain SGD unless told otherwise."""
-    torch.manual_seed(0)
-    model = Qwen3ForCausalLM(
-        Qwen3Config(
-            vocab_size=VOCABULARY,
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            head_dim=16,
-            max_position_embeddings=128,
-            tie_word_embeddings=False,
-            eos_token_id=EOS,
-            pad_token_id=0,
-        )
-    )
+    model = tiny_qwen3(vocab_size=VOCABULARY)
     if config.get("beta"):  # the reference model is loaded from where the policy came from
         model.save_pretrained(folder)
         model.config._name_or_path = folder

@@ -135,7 +135,7 @@ def test_layouts(compare, layout, monkeypatch):
     assert fast.trainer.update_parts.layout == layout
 
 
-@pytest.mark.parametrize(("name", "value"), [("parts.can_keep_logits", lambda _: False), ("scoring.TILE_TOKENS", 30)])
+@pytest.mark.parametrize(("name", "value"), [("parts.why_fused", lambda _: "because"), ("scoring.TILE_TOKENS", 30)])
 def test_packed_rows_with_the_fused_head(compare, monkeypatch, name, value):
     """Where logits are not kept: never, or in passes of more than 30 tokens only."""
     monkeypatch.setattr(f"abcgrpo.trl.update.{name}", value)
@@ -147,13 +147,15 @@ def test_packed_rows_with_the_fused_head(compare, monkeypatch, name, value):
     assert len(fused) == passes if value != 30 else 0 < len(fused) < passes
 
 
-@pytest.mark.parametrize(("config", "kept"), [({}, True), ({"entropy_coef": 0.01}, False), ({"bf16": True}, False)])
-def test_which_runs_keep_logits(compare, config, kept):
-    """An entropy bonus needs entropies with a gradient, and 16-bit numbers the fused head's sums."""
+@pytest.mark.parametrize(
+    ("config", "why"), [({}, ""), ({"entropy_coef": 0.01}, "entropies with a gradient"), ({"bf16": True}, "16-bit")]
+)
+def test_which_runs_keep_logits(compare, config, why):
     parts = compare(max_steps=1, **config)[1].trainer.update_parts
     assert parts.layout == "packed"
-    assert parts.keep_logits is kept
-    assert ("logits computed once" in parts.describe()) is kept
+    assert parts.keep_logits is (why == "")
+    assert ("logits computed once" in parts.describe()) is parts.keep_logits
+    assert why in parts.reasons.get("logits", "")
 
 
 def with_lora(host: type) -> type:

@@ -12,11 +12,11 @@ from abcgrpo.trl.update.head import (
     IGNORED,
     TILE_TOKENS,
     TILE_WORDS,
-    can_keep_logits,
     score_from_logits,
     score_fused,
+    why_fused,
 )
-from tests.trl.update.test_layout import qwen3
+from tests.trl.models import tiny_qwen3
 
 TEMPERATURE = 0.7
 
@@ -33,7 +33,7 @@ def row():
 def test_values_are_those_of_a_softmax_over_the_vocabulary(row):
     """Reference: the definition, token by token."""
     ids, labels = row
-    model = qwen3()
+    model = tiny_qwen3()
     logprobs, entropies = score_from_logits(model, {"input_ids": ids}, labels, temperature=TEMPERATURE, entropy=True)
     with torch.no_grad():
         probabilities = (model(ids).logits[0].double() / TEMPERATURE).softmax(-1)
@@ -46,7 +46,7 @@ def test_values_are_those_of_a_softmax_over_the_vocabulary(row):
 
 def test_gradients_are_those_of_the_fused_head(row):
     ids, labels = row
-    model = qwen3()
+    model = tiny_qwen3()
     add_fused_lm_head(model, temperature=TEMPERATURE, outputs=("log_probs", "entropy"))
     runs = {
         "fused": score_fused(model, {"input_ids": ids}, labels),
@@ -66,14 +66,14 @@ def test_gradients_are_those_of_the_fused_head(row):
 
 def test_entropies_carry_no_gradient_and_are_left_out_on_demand(row):
     ids, labels = row
-    _, entropies = score_from_logits(qwen3(), {"input_ids": ids}, labels, temperature=1.0, entropy=True)
+    _, entropies = score_from_logits(tiny_qwen3(), {"input_ids": ids}, labels, temperature=1.0, entropy=True)
     assert not entropies.requires_grad
-    assert score_from_logits(qwen3(), {"input_ids": ids}, labels, temperature=1.0, entropy=False)[1] is None
+    assert score_from_logits(tiny_qwen3(), {"input_ids": ids}, labels, temperature=1.0, entropy=False)[1] is None
 
 
 def test_the_head_sees_scored_tokens_only(row):
     ids, labels = row
-    model, seen = qwen3(), []
+    model, seen = tiny_qwen3(), []
     model.lm_head.register_forward_hook(lambda _module, inputs, _output: seen.append(inputs[0].shape[1]))
     score_from_logits(model, {"input_ids": ids}, labels, temperature=1.0, entropy=False)
     assert seen == [4 + 4]
@@ -81,7 +81,7 @@ def test_the_head_sees_scored_tokens_only(row):
 
 def test_a_row_without_a_scored_token_has_a_gradient_of_zero(row):
     ids, labels = row
-    model = qwen3()
+    model = tiny_qwen3()
     inputs = {"input_ids": ids}
     logprobs, _ = score_from_logits(model, inputs, torch.full_like(labels, IGNORED), temperature=1.0, entropy=False)
     assert logprobs.shape == (0,)
@@ -94,9 +94,9 @@ def test_the_tile_is_trls():
 
 
 def test_which_models_keep_their_logits():
-    assert can_keep_logits(qwen3())
-    assert can_keep_logits(GPT2LMHeadModel(GPT2Config(n_layer=1, n_head=2, n_embd=8, vocab_size=20)))
-    assert not can_keep_logits(qwen3(vocab_size=TILE_WORDS + 1, hidden_size=4))
-    assert not can_keep_logits(qwen3().to(torch.bfloat16))
-    with_adapter = get_peft_model(qwen3(), LoraConfig(r=2, target_modules=["q_proj", "lm_head"]))
-    assert not can_keep_logits(with_adapter.get_base_model())  # TRL's fused head leaves out the adapter
+    assert why_fused(tiny_qwen3()) == ""
+    assert why_fused(GPT2LMHeadModel(GPT2Config(n_layer=1, n_head=2, n_embd=8, vocab_size=20))) == ""
+    assert "32,768 words" in why_fused(tiny_qwen3(vocab_size=TILE_WORDS + 1, hidden_size=4))
+    assert "16-bit" in why_fused(tiny_qwen3().to(torch.bfloat16))
+    with_adapter = get_peft_model(tiny_qwen3(), LoraConfig(r=2, target_modules=["q_proj", "lm_head"]))
+    assert "linear" in why_fused(with_adapter.get_base_model())  # TRL's fused head leaves out the adapter

@@ -5,36 +5,22 @@ from dataclasses import replace
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import GPT2Config, GPT2LMHeadModel, Qwen3Config, Qwen3ForCausalLM
+from transformers import GPT2Config, GPT2LMHeadModel, Qwen3ForCausalLM
 from trl.trainer.utils import add_fused_lm_head
 
 from abcgrpo.trl.update.attention import choose_layout, packed_mask, use_varlen_attention
 from abcgrpo.trl.update.flops import ModelShape
 from abcgrpo.trl.update.head import IGNORED, score_fused
 from abcgrpo.trl.update.layout import lay_out
+from tests.trl.models import tiny_qwen3
 
 PROMPTS, COMPLETIONS = (3, 1, 5, 2), (4, 7, 1, 0)
 """Tokens of each row; the last one has no completion, as after the masking of truncated ones."""
 
 
-def qwen3(**changes) -> Qwen3ForCausalLM:
-    torch.manual_seed(0)
-    sizes = {
-        "vocab_size": 50,
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "head_dim": 16,
-        "tie_word_embeddings": False,
-    }
-    return Qwen3ForCausalLM(Qwen3Config(**(sizes | changes))).train()
-
-
 @pytest.fixture
 def model() -> Qwen3ForCausalLM:
-    built = qwen3()
+    built = tiny_qwen3()
     add_fused_lm_head(built, outputs=("log_probs", "entropy"))
     use_varlen_attention(built)
     return built
@@ -110,7 +96,7 @@ def test_packed_rows_do_not_see_one_another_even_with_the_cache_on(model, batch)
 
 def test_negative_control_stock_attention_leaks_across_packed_rows(batch):
     """What the mask of `packed_mask` protects from: without our attention function, rows do see one another."""
-    model, (ids, mask) = qwen3(), batch
+    model, (ids, mask) = tiny_qwen3(), batch
     inputs = lay_out(ids, mask, 7, "packed").model_inputs
     changed = inputs["input_ids"].clone()
     changed[0, 0] = (changed[0, 0] + 1) % 50
@@ -131,7 +117,7 @@ def test_limits_lost_on_the_way_to_attention_are_an_error(model, batch):
 
 def test_generation_is_unchanged(batch):
     ids, mask = batch
-    model = qwen3().eval()
+    model = tiny_qwen3().eval()
     options = {"max_new_tokens": 5, "do_sample": False}
     stock = model.generate(input_ids=ids[:, :5], attention_mask=mask[:, :5], **options)
     use_varlen_attention(model)
@@ -153,7 +139,7 @@ def test_generation_is_unchanged(batch):
     ],
 )
 def test_choice_of_layout(changes, layout, why):
-    chosen, reason = choose_layout(qwen3(**changes), autocast=False)
+    chosen, reason = choose_layout(tiny_qwen3(**changes), autocast=False)
     assert chosen == layout
     assert why in reason
 

@@ -3,7 +3,6 @@
 Rank 1 has no row with signal in the whole rollout, so without an exchange it would have nothing to do.
 """
 
-import gc
 import json
 import os
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 from torch import distributed
 from trl import GRPOTrainer
 
+from abcgrpo.trl.processes import leave_process_group
 from abcgrpo.trl.update import FastUpdate
 from tests.trl.update.canned import GROUP, largest_difference, rollouts, train, update_difference
 
@@ -61,20 +61,9 @@ def main(loss: str, reports: Path) -> None:
     (reports / f"{rank}.json").write_text(json.dumps(report))
 
 
-def leave_group() -> None:
-    """End this process's part in the group, and its threads.
-
-    A thread of gloo that still holds a Python object while the interpreter exits aborts the process. The threads end
-    with the last reference to their group, which the trainers hold in reference cycles.
-    """
-    if distributed.is_initialized():
-        distributed.destroy_process_group()
-        gc.collect()
-
-
 if __name__ == "__main__":
     try:
         main(sys.argv[1], Path(sys.argv[2]))
         distributed.barrier()  # the other rank may still need this one
     finally:
-        leave_group()
+        leave_process_group()

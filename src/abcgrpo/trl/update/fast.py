@@ -261,7 +261,7 @@ class FastUpdate(GRPOTrainer):
             parts, level = Parts(reasons={"any": 'update: "stock"'}), logging.INFO
         else:
             parts = choose_parts(self, depends_on_cut=self.loss_depends_on_cut)
-            level = logging.WARNING if parts.reasons else logging.INFO
+            level = logging.WARNING if parts.reasons.keys() - {"logits"} else logging.INFO  # TRL's head serves as well
         if parts.layout == "packed":
             for model in filter(None, (self.model, self.ref_model)):
                 use_varlen_attention(base_model(self.accelerator, model))

@@ -21,20 +21,22 @@ TILE_TOKENS, TILE_WORDS = 4096, 32768
 """A tile of TRL 1.16's fused head."""
 
 
-def can_keep_logits(model: PreTrainedModel) -> bool:
-    """Whether `score_from_logits` serves better than the fused head, up to TILE_TOKENS tokens, and gives the same.
+def why_fused(model: PreTrainedModel) -> str:
+    """Why TRL's fused head serves this model better than `score_from_logits`, or not the same; "" if neither is so.
 
     In 16-bit numbers the fused head adds gradients up more exactly than the model's own head does, and on a GPU its
     kernels cost less than reading logits back. With an adapter on the head the two are not the same function.
     """
     head = model.get_output_embeddings()
-    return (
-        type(head) is nn.Linear
-        and head.out_features <= TILE_WORDS
-        and head.weight.device.type == "cpu"
-        and head.weight.dtype == model.dtype == torch.float32
-        and "logits_to_keep" in signature(type(model).forward).parameters
-    )
+    if type(head) is not nn.Linear:
+        return "the model's head is not a plain linear layer"
+    if head.out_features > TILE_WORDS:
+        return f"the vocabulary has more than {TILE_WORDS:,} words"
+    if head.weight.device.type != "cpu" or not head.weight.dtype == model.dtype == torch.float32:
+        return "TRL's fused head serves on a GPU and in 16-bit numbers"
+    if "logits_to_keep" not in signature(type(model).forward).parameters:
+        return "the model cannot be asked for some of its logits"
+    return ""
 
 
 def score_fused(model: Any, inputs: dict[str, Any], labels: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -60,7 +62,7 @@ def score_from_logits(
     """The same from the logits of the labelled tokens; entropies on demand, and without gradient.
 
     Args:
-        model: one with `can_keep_logits`, wrappers included.
+        model: one without a reason for the fused head (`why_fused`), wrappers included.
         inputs: its arguments, for a single row (as packed rows are).
         labels: (1, N).
         temperature: logits are divided by it.

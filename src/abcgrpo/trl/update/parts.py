@@ -10,7 +10,7 @@ from datasets import IterableDataset
 from trl.trainer.grpo_trainer import GRPOTrainer
 
 from abcgrpo.trl.update.attention import Layout, choose_layout
-from abcgrpo.trl.update.head import can_keep_logits
+from abcgrpo.trl.update.head import why_fused
 
 _PASS_ARGUMENTS = list(signature(GRPOTrainer._get_per_token_logps_and_entropies).parameters)
 MULTIMODAL = frozenset(_PASS_ARGUMENTS[_PASS_ARGUMENTS.index("compute_aux_loss") + 1 :])
@@ -79,17 +79,14 @@ def choose_parts(trainer: GRPOTrainer, *, depends_on_cut: bool) -> Parts:
         "first step": _fixed_order(trainer) or part_steps,
         "moving": _not_per_row(trainer) or part_steps or ("the loss depends on the cut" if depends_on_cut else ""),
         "layout": layout_reason,
+        "logits": _fused_head(trainer, layout, autocast) or why_fused(model),
     }
     return Parts(
         skip=not reasons["skipping"],
         defer=not reasons["deferring"],
         move=not reasons["moving"],
         layout=layout,
-        # The entropy bonus needs entropies with a gradient, which only the fused head has.
-        keep_logits=layout == "packed"
-        and not autocast
-        and not trainer._entropy_bonus_enabled
-        and can_keep_logits(model),
+        keep_logits=not reasons["logits"],
         whole_steps=whole_steps,
         reasons={part: why for part, why in reasons.items() if why},
     )
@@ -112,6 +109,14 @@ def _fixed_order(trainer: GRPOTrainer) -> str:
     if trainer.beta:
         return "beta ≠ 0: TRL's order of passes is kept, the reference pass follows the old one"
     return ""
+
+
+def _fused_head(trainer: GRPOTrainer, layout: Layout, autocast: bool) -> str:
+    if layout != "packed":
+        return "rows are not packed"
+    if autocast:
+        return "TRL's fused head serves in 16-bit numbers"
+    return "the entropy bonus needs entropies with a gradient" if trainer._entropy_bonus_enabled else ""
 
 
 def _whole_steps(trainer: GRPOTrainer) -> tuple[bool, str]:

@@ -1,0 +1,80 @@
+"""The comparison in the report: arms as planned, evaluations at the last step, sentences on top."""
+
+import pytest
+
+from abcgrpo.files import read_json, write_json
+from abcgrpo.report import load
+from abcgrpo.report.document import terminal_comparisons
+from abcgrpo.report.summary import summarize
+from tests.report.experiments import evaluation, run, specification
+
+SEEDS = range(7)
+
+
+@pytest.fixture
+def experiment(tmp_path):
+    """Seven seeds with which one arm answers one more of sixteen samples to every question."""
+    directory = tmp_path / "study"
+    specification(directory, seeds=SEEDS)
+    for seed in SEEDS:
+        for arm, more in (("GRPO", 0), ("ABC-GRPO", 1)):
+            run(directory, 1.0, [0], arm=arm, seed=seed)
+            right = [3 + seed % 2 + more, 5 + more, 7 + seed % 3 + more]
+            evaluation(
+                directory / "arms" / arm / f"seed-{seed}" / "evaluation/checkpoint-3/countdown", right, samples=16
+            )
+    return directory
+
+
+def test_a_verdict_on_top(experiment):
+    report = summarize(load([experiment]))
+    average, passes = report["comparisons"]
+    assert (average["arm"], average["baseline"], average["metric"], average["seeds"]) == (
+        "ABC-GRPO",
+        "GRPO",
+        "avg@2",
+        7,
+    )
+    assert average["difference"] == pytest.approx(1 / 16)
+    assert average["p_value"] == pytest.approx(2 / 2**7)
+    assert average["p_value_holm"] == pytest.approx(2 * 2 / 2**7)
+    assert average["verdict"] == passes["verdict"] == "better"
+    assert report["verdict"][1:] == [average["sentence"], passes["sentence"]]
+    assert report["verdict"][0].startswith("Better than GRPO: ")
+    assert "at most 5%" in report["verdict_rule"]
+    assert terminal_comparisons(report).row_count == 2
+
+
+def test_an_earlier_checkpoint_never_takes_the_place_of_the_last(experiment):
+    last = experiment / "arms" / "ABC-GRPO" / "seed-0" / "evaluation" / "checkpoint-3"
+    evaluation(last.with_name("checkpoint-2") / "countdown", [16, 16, 16], samples=16)
+    assert summarize(load([experiment]))["comparisons"][0]["difference"] == pytest.approx(1 / 16)
+    (last / "countdown" / "samples.jsonl").write_text("")
+    report = summarize(load([experiment]))
+    assert report["comparisons"][0]["seeds"] == 6
+    assert report["comparisons"][0]["difference"] == pytest.approx(1 / 16)
+    assert "ABC-GRPO, seed 0: not measured on countdown at its last step, 3." in report["missing"]
+    assert "it takes 7 seeds" in report["verdict"][-1]
+
+
+def test_an_arm_that_failed_keeps_its_place(experiment):
+    specification(experiment, arms=("GRPO", "broken", "ABC-GRPO"), seeds=SEEDS)
+    report = summarize(load([experiment]))
+    assert report["comparisons"][0]["p_value_holm"] == pytest.approx(4 * 2 / 2**7)
+    assert any(line.startswith("broken against GRPO on countdown: not compared") for line in report["verdict"])
+
+
+def test_without_the_baseline_nothing_is_compared(experiment):
+    specification(experiment, arms=("broken", "GRPO", "ABC-GRPO"), seeds=SEEDS)
+    assert summarize(load([experiment]))["comparisons"] == []
+
+
+def test_trls_own_losses_have_thresholds_where_these_describe_them(experiment):
+    for loss_type, expected in (("grpo", "inf"), ("cispo", None)):
+        for path in (experiment / "arms" / "ABC-GRPO").glob("*/training/run.json"):
+            manifest = read_json(path)
+            manifest["recipe"] |= {"objective": "trl", "loss_type": loss_type}
+            write_json(path, manifest)
+        arms = summarize(load([experiment]))["arms"]
+        assert (arms["ABC-GRPO"]["boundaries"] or {}).get("eps_pos_low") == expected
+        assert arms["GRPO"]["boundaries"] is not None
