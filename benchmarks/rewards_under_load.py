@@ -18,6 +18,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from datasets import Dataset
+from transformers import PrinterCallback
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from abcgrpo.grading import accuracy_reward
@@ -68,6 +69,7 @@ def train(answers: list[tuple[str, object, float]]) -> tuple[list[float], int]:
             args=arguments,
             train_dataset=Dataset.from_dict({"prompt": [f"{n},{n + 1},2:9>" for n in range(1, 101)]}),
         )
+        trainer.remove_callback(PrinterCallback)
         started = time.monotonic()
         trainer.train()
     assert place == len(answers), f"{place} of {len(answers)} answers were graded"

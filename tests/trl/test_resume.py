@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from datasets import Dataset
+from transformers.trainer_utils import IntervalStrategy
 from trl import GRPOConfig, GRPOTrainer
 
 from abcgrpo.errors import UserError
@@ -159,14 +160,14 @@ def test_resume_takes_the_newest_complete_state(tmp_path):
 
 def test_another_configuration_is_refused_with_the_differences(tmp_path):
     trainer_in(tmp_path / "run", tmp_path / "base", max_steps=2).train()
-    other = trainer_in(tmp_path / "run", tmp_path / "base", max_steps=2, learning_rate=0.5, eps_neg_high="inf")
+    other = trainer_in(tmp_path / "run", tmp_path / "base", max_steps=2, learning_rate=0.5, eps_neg_high=3.0)
     with pytest.raises(UserError) as refused:
         other.train(resume_from_checkpoint=True)
     lines = str(refused.value).splitlines()
     assert "  learning_rate was 0.01, is 0.5" in lines
-    assert "  eps_neg_high was 0.2, is inf" in lines
+    assert "  eps_neg_high was 0.2, is 3.0" in lines
     assert sum(" was " in line for line in lines) == 2
-    with pytest.raises(UserError, match="training set was 20 rows"):
+    with pytest.raises(UserError, match="training set was '20 rows"):
         trainer_in(tmp_path / "run", tmp_path / "base", max_steps=2, problems=16).train(resume_from_checkpoint=True)
     elsewhere = trainer_in(tmp_path / "moved", tmp_path / "base", max_steps=2, save_steps=2, run_name="again")
     elsewhere.train(resume_from_checkpoint=str(tmp_path / "run" / "checkpoint-1"))  # these may differ
@@ -199,10 +200,12 @@ def test_the_limit_on_checkpoints_never_removes_the_last_whole_one(tmp_path, mon
 
 
 def test_the_best_checkpoint_is_known_by_its_name(tmp_path):
-    trainer = trainer_in(
-        tmp_path / "run", tmp_path / "base", max_steps=2, eval_strategy="steps", eval_steps=1,
-        per_device_eval_batch_size=8, load_best_model_at_end=True, metric_for_best_model="reward",
-    )  # fmt: skip
+    trainer = trainer_in(tmp_path / "run", tmp_path / "base", max_steps=2, per_device_eval_batch_size=8)
+    for name, value in {
+        "eval_strategy": IntervalStrategy.STEPS, "eval_steps": 1, "load_best_model_at_end": True,
+        "metric_for_best_model": "reward", "greater_is_better": True,
+    }.items():  # fmt: skip
+        setattr(trainer.args, name, value)
     trainer.eval_dataset = trainer.train_dataset.select(range(2))
     trainer.train()
     best = trainer.state.best_model_checkpoint

@@ -16,6 +16,7 @@ from typing import Any
 from safetensors import SafetensorError
 
 from abcgrpo.errors import UserError
+from abcgrpo.files import plain
 
 ROLLING = "resume"
 """Folder of a run's directory for the state that replaces the one before it."""
@@ -40,7 +41,7 @@ def step_of(checkpoint: Path) -> int:
 
 def describe(checkpoint: Path, configuration: dict[str, Any], versions: dict[str, str]) -> None:
     """Write down what run a checkpoint is of."""
-    content = {"configuration": configuration, "versions": versions}
+    content = plain({"configuration": configuration, "versions": versions})
     (checkpoint / DESCRIPTION).write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")
 
 
@@ -62,7 +63,7 @@ def read_description(checkpoint: Path) -> dict[str, Any]:
 
 def differences(known: dict[str, Any], configuration: dict[str, Any]) -> list[str]:
     """What differs between two configurations, one line each: "name was A, is B"."""
-    present = json.loads(json.dumps(configuration, default=str))
+    present = json.loads(json.dumps(plain(configuration), default=str))
     names = sorted({*known, *present})
     return [
         f"{name} was {known.get(name)!r}, is {present.get(name)!r}"
