@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from abcgrpo.trl.processes import leave_process_group
 from datasets import Dataset
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
@@ -22,6 +21,7 @@ from transformers import PrinterCallback
 from abcgrpo.tasks.countdown import BASE_MODEL, countdown_reward, generate
 from abcgrpo.tasks.countdown.tokenizer import countdown_tokenizer
 from abcgrpo.trl import ABCGRPOConfig, ABCGRPOTrainer
+from abcgrpo.trl.processes import leave_process_group
 
 GROUP, PROBLEMS, STEPS = 4, 8, 3
 """Responses to one problem, problems of one rollout, optimizer steps."""

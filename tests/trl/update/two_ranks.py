@@ -9,10 +9,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from abcgrpo.trl.processes import leave_process_group
 from torch import distributed
 from trl import GRPOTrainer
 
+from abcgrpo.trl.processes import leave_process_group
 from abcgrpo.trl.update import FastUpdate
 from tests.trl.update.canned import GROUP, largest_difference, rollouts, train, update_difference
 
