@@ -15,6 +15,9 @@ from ruamel.yaml.error import YAMLError
 
 from abcgrpo.errors import UserError
 
+SECRETS = ("token", "api_key", "apikey", "password", "secret")
+"""How the names of settings end that hold secrets."""
+
 
 def plain(value: Any) -> Any:
     """`value` as JSON has it: NaN is null, an infinite number is the word "inf" or "-inf"."""
@@ -27,6 +30,20 @@ def plain(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     return value
+
+
+def without_secrets(value: Any) -> Any:
+    """`value` with what is named like a secret, at any depth, replaced by a word; None stays None."""
+    if isinstance(value, dict):
+        return {
+            name: "<not kept>" if _is_secret(str(name)) and item is not None else without_secrets(item)
+            for name, item in value.items()
+        }
+    return [without_secrets(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _is_secret(name: str) -> bool:
+    return name.lower().endswith(SECRETS)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,6 +1,7 @@
 import json
 
-from abcgrpo.experiments.manifest import environment, settings, without_secrets
+from abcgrpo.experiments.manifest import environment, settings
+from abcgrpo.files import without_secrets
 from abcgrpo.trl import ABCGRPOConfig
 
 

@@ -173,6 +173,15 @@ def test_another_configuration_is_refused_with_the_differences(tmp_path):
     elsewhere.train(resume_from_checkpoint=str(tmp_path / "run" / "checkpoint-1"))  # these may differ
 
 
+def test_a_secret_among_the_arguments_reaches_no_checkpoint(tmp_path):
+    model = {"model_init_kwargs": {"token": "hf_not_for_others", "dtype": "float32"}}
+    tiny_model().save_pretrained(tmp_path / "base")
+    abc_trainer(tmp_path / "run", model=str(tmp_path / "base"), **(RUN | model | {"max_steps": 1})).train()
+    written = [path for path in (tmp_path / "run").rglob("*.json") if "hf_not_for_others" in path.read_text()]
+    assert written == []
+    assert "<not kept>" in (tmp_path / "run" / "checkpoint-1" / DESCRIPTION).read_text()
+
+
 def test_a_checkpoint_without_a_state_is_refused(tmp_path):
     trainer_in(tmp_path / "run", tmp_path / "base", max_steps=2, save_only_model=True).train()
     with pytest.raises(UserError, match="save_only_model"):

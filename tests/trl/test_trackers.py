@@ -14,7 +14,6 @@ OURS = {"clip/q1", "clip/q2", "clip/q3", "clip/q4", "ratio/max", "entropy", "rew
 
 
 def test_tensorboard(tmp_path, monkeypatch):
-    pytest.importorskip("tensorboard")
     monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "events"))
     trainer = abc_trainer(tmp_path, report_to=["tensorboard"], max_steps=2)
     trainer.train()
@@ -40,7 +39,6 @@ print("NAMES", *SQLiteStorage.get_all_metrics_for_run("ours", "tiny"))
 
 @pytest.mark.slow
 def test_trackio(tmp_path):
-    pytest.importorskip("trackio", reason="trackio is not among the packages of the tests: pip install trackio")
     environment = os.environ | {"TRACKIO_DIR": str(tmp_path / "trackio"), "HF_HUB_OFFLINE": "1"}
     command = [sys.executable, "-c", TRACKED, str(tmp_path)]
     root = Path(__file__).parents[2]

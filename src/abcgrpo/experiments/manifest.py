@@ -8,32 +8,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from abcgrpo.files import plain
+from abcgrpo.files import plain, without_secrets
 
 PACKAGES = ("abcgrpo", "torch", "trl", "transformers", "accelerate", "datasets", "peft", "vllm", "deepspeed")
-
-
-SECRETS = ("token", "api_key", "apikey", "password", "secret")
-"""How the names of settings end that hold secrets."""
 
 
 def settings(arguments: Any) -> dict[str, Any]:
     """Every field of the trainer's arguments as it was resolved, defaults too, without secrets."""
     return json.loads(json.dumps(plain(without_secrets(arguments.to_dict())), default=str))
-
-
-def without_secrets(value: Any) -> Any:
-    """`value` with what is named like a secret, at any depth, replaced by a word; None stays None."""
-    if isinstance(value, dict):
-        return {
-            name: "<not kept>" if _is_secret(str(name)) and item is not None else without_secrets(item)
-            for name, item in value.items()
-        }
-    return [without_secrets(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def _is_secret(name: str) -> bool:
-    return name.lower().endswith(SECRETS)
 
 
 def environment() -> dict[str, Any]:

@@ -20,9 +20,9 @@ from transformers import PrinterCallback, TrainerCallback
 from abcgrpo.errors import UserError
 from abcgrpo.experiments.batches import plan_batches, require_processes
 from abcgrpo.experiments.data import training_examples
-from abcgrpo.experiments.manifest import environment, settings, without_secrets
+from abcgrpo.experiments.manifest import environment, settings
 from abcgrpo.experiments.recipe import Recipe, configuration_class
-from abcgrpo.files import json_line, locked, plain, read_json, write_json, write_text
+from abcgrpo.files import json_line, locked, plain, read_json, without_secrets, write_json, write_text
 from abcgrpo.progress import Progress, quiet_libraries
 from abcgrpo.run_files import MANIFEST, METRICS
 from abcgrpo.tasks import get_task, resolve_model

@@ -26,6 +26,7 @@ from transformers.trainer_utils import rotate_checkpoints
 from trl.trainer.utils import RepeatSampler
 
 from abcgrpo.errors import UserError
+from abcgrpo.files import without_secrets
 from abcgrpo.trl import checkpoints
 from abcgrpo.trl.numbers import GuardedNumbers
 from abcgrpo.trl.packing import load_packed, save_packed
@@ -267,12 +268,12 @@ class ExactResume(GuardedNumbers):
     # -- resuming ------------------------------------------------------------------------------------------------------
 
     def configuration(self) -> dict[str, Any]:
-        """What must be equal for a run to go on: arguments, number of processes, model, data and rewards."""
+        """What must be equal for a run to go on: arguments but for secrets, processes, model, data and rewards."""
         model = self.accelerator.unwrap_model(self.model)
         count = sum(parameter.numel() for parameter in model.parameters())
         data = self.train_dataset
         return {
-            **{name: value for name, value in self.args.to_dict().items() if name not in FREE},
+            **{name: value for name, value in without_secrets(self.args.to_dict()).items() if name not in FREE},
             "processes": self.accelerator.num_processes,
             "model": f"{type(model).__name__} with {count} parameters",
             "training set": f"{len(data)} rows, {data._fingerprint}" if isinstance(data, Dataset) else "a stream",
