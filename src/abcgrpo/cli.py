@@ -35,9 +35,11 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        Console(stderr=True).print(
-            Panel(str(error), title="abcgrpo", border_style="red", highlight=False), markup=False
-        )
+        if sys.stderr.isatty():
+            panel = Panel(str(error), title="abcgrpo", border_style="red", highlight=False)
+            Console(stderr=True).print(panel, markup=False)
+        else:  # a log, of which an experiment quotes the last line
+            print(f"abcgrpo: {error}", file=sys.stderr)
         sys.exit(2)
     except SystemExit as ended:
         if ended.code in INTERRUPTED:

@@ -47,8 +47,8 @@ class Comparison:
     """Two-sided sign-flip p over seeds; None with fewer than three."""
     p_value_holm: float | None
     """The larger of `p_value` and the interval's own p, corrected over the family; None outside it."""
-    probability_of_improvement: float
-    """A run of the arm is above a run of the baseline, over all pairs of runs."""
+    probability_of_improvement: float | None
+    """A run of the arm is above a run of the baseline, over all pairs of runs; None with fewer than three seeds."""
     detectable_effect: float | None
     """The true difference that the rule would have seen in 80% of such experiments; None where none could be seen."""
     seeds: int
@@ -150,7 +150,9 @@ def _measured(
     enough = len(differences) >= FEWEST_SEEDS and differences.shape[1] > 1
     interval = over_seeds_and_questions(differences) if enough else of_differences(differences.mean(axis=0))
     has_interval = not np.isnan(interval.low)
-    detectable = None
+    detectable = better = None
+    if enough:
+        better = probability_of_improvement(of_arm.mean(axis=1), of_baseline.mean(axis=1))
     if enough and family_size is not None:
         detectable = detectable_effect(Spread.of(differences), family_size)
     return Comparison(
@@ -160,7 +162,7 @@ def _measured(
         high=interval.high if has_interval else None,
         p_value=sign_flip_p_value(differences.mean(axis=1)) if enough else None,
         p_value_holm=None,
-        probability_of_improvement=probability_of_improvement(of_arm.mean(axis=1), of_baseline.mean(axis=1)),
+        probability_of_improvement=better,
         detectable_effect=detectable,
         seeds=len(differences),
         covers=COVERS_ALL if enough else COVERS_EVALUATION,
