@@ -30,7 +30,7 @@ def both_losses(tmp_path, rule="grpo", loss_type="dapo", train=True, change=None
     shared = options | {"loss_type": loss_type}
     beta = shared.pop("beta", 0.0)
     host = host_trainer(tmp_path / "host", **shared, **host_options)
-    ours = abc_trainer(tmp_path / "ours", **shared, **bounds.to_dict())
+    ours = abc_trainer(tmp_path / "ours", **shared, **bounds.parameters())
     inputs = rollout(host)
     for trainer in (host, ours):
         trainer.beta = beta  # the reference's log-probs are in the rollout: no second model is needed

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from abcgrpo.objective import RatioLevel, importance_ratio
 from abcgrpo.quadrants import clip_events
+from abcgrpo.tokens import RatioLevel, importance_ratio
 from abcgrpo.trl.update import FastUpdate
 from abcgrpo.trl.update.rows import loss_mask
 

@@ -39,7 +39,6 @@ COUNTERS = (
     "_current_train_step_time",
     "_total_loss_scalar",
     "_globalstep_last_logged",
-    "_initial_global_step",
     "_initial_num_input_tokens_seen",
     "_update_stock_width",
     "skipped_steps",
@@ -310,6 +309,7 @@ class ExactResume(GuardedNumbers):
         position = load_packed(self._position_file(self._resume_point), self.accelerator.device)
         for name, value in position["counters"].items():
             setattr(self, name, value)
+        self._initial_global_step = 0  # from which transformers ≥ 5.19 counts: of the run, not of this session
         self._earlier_seconds = position["seconds"]
         self._buffered_inputs = position["rollout"]
         self._update_old_elided = range(*position["old_elided"])

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from abcgrpo.objective import aggregate, importance_ratio, token_loss
+from abcgrpo.objective import aggregate, token_loss
+from abcgrpo.tokens import importance_ratio
 from abcgrpo.trl.config import ABCGRPOConfig
 from abcgrpo.trl.model_card import PAPER, model_card
 from abcgrpo.trl.resume import ExactResume
