@@ -7,7 +7,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from transformers.integrations import get_available_reporting_integrations, get_reporting_integration_callbacks
+from transformers.integrations.integration_utils import (
+    get_available_reporting_integrations,
+    get_reporting_integration_callbacks,
+)
 
 from abcgrpo.errors import UserError
 from abcgrpo.experiments.recipe import Recipe, configuration_class
@@ -93,7 +96,7 @@ def missing_here(arguments: FastGRPOConfig) -> list[str]:
     available = get_available_reporting_integrations()
     lacking += [
         f"report_to: the tracker {name} is not installed here. Install it with `pip install {name}`, or leave it out."
-        for name in arguments.report_to
+        for name in arguments.report_to or []
         if name not in available
     ]
     return lacking
