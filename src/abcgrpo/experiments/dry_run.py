@@ -33,7 +33,7 @@ def dry_run(recipe: Recipe) -> dict[str, Any]:
     return {
         "recipe": recipe.to_flat(),
         **batches.to_dict(),
-        "boundaries": arguments.boundaries.to_dict() if isinstance(arguments, ABCGRPOConfig) else None,
+        "boundaries": arguments.boundaries.parameters() if isinstance(arguments, ABCGRPOConfig) else None,
         "loss_type": arguments.loss_type,
         "rewards": rewards,
         "prompt": template.to_dict(),

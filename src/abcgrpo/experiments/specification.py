@@ -97,7 +97,7 @@ class Experiment(_Strict):
         written, where = self.arms[arm], f"arm {arm}"
         thresholds = {}
         if written.objective == "abc-grpo":
-            thresholds = boundaries(written.boundaries, where).to_dict()
+            thresholds = boundaries(written.boundaries, where).parameters()
         elif written.boundaries:
             raise UserError(f"{where}: boundaries have no effect with objective: trl, whose loss is TRL's own.")
         training = self.training | written.training | {"seed": seed, "output_dir": output_dir}

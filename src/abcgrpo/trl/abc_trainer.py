@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from trl.trainer.grpo_config import GRPOConfig
 
-from abcgrpo.objective import RatioLevel, aggregate, importance_ratio, token_loss
+from abcgrpo.objective import aggregate, token_loss
+from abcgrpo.tokens import RatioLevel, importance_ratio
 from abcgrpo.trl.batch import MULTIMODAL, Batch, loss_mask
 from abcgrpo.trl.component import Component
 from abcgrpo.trl.config import ABCGRPOConfig

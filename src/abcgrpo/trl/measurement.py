@@ -11,8 +11,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from abcgrpo.objective import importance_ratio
 from abcgrpo.quadrants import clip_events
+from abcgrpo.tokens import importance_ratio
 from abcgrpo.trl.batch import loss_mask
 from abcgrpo.trl.component import Component, LossPass, Metrics
 

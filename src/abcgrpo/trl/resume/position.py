@@ -12,7 +12,6 @@ COUNTERS = (
     "_current_train_step_time",
     "_total_loss_scalar",
     "_globalstep_last_logged",
-    "_initial_global_step",
     "_initial_num_input_tokens_seen",
 )
 """Numbers of TRL's trainer that its checkpoint leaves out."""
@@ -35,6 +34,7 @@ def restore_position(trainer: Any, position: dict[str, Any]) -> None:
     """Put back what `position_of` kept."""
     for name, value in position["counters"].items():
         setattr(trainer, name, value)
+    trainer._initial_global_step = 0  # from which transformers ≥ 5.19 counts: of the run, not of this session
     trainer._buffered_inputs = position["rollout"]
     trainer._tr_loss = position["loss"].to(trainer.args.device)
     for mode, values in position["metrics"].items():
