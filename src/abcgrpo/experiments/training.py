@@ -27,9 +27,9 @@ from abcgrpo.progress import Progress, quiet_libraries
 from abcgrpo.run_files import MANIFEST, METRICS
 from abcgrpo.tasks import resolve_model
 from abcgrpo.trl import ABCGRPOTrainer, FastGRPOConfig, FastGRPOTrainer
-from abcgrpo.trl.checkpoints import ROLLING, differences, newest_complete, step_of
 from abcgrpo.trl.processes import leave_process_group
-from abcgrpo.trl.resume import FREE
+from abcgrpo.trl.resume.checkpoints import ROLLING, differences, newest_complete, step_of
+from abcgrpo.trl.resume.configuration import FREE
 
 NO_WRITING = {
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO,
