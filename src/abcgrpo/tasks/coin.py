@@ -12,9 +12,8 @@ from typing import Any
 class Coin:
     """1.0 or 0.0 with equal probability, by a seed of its own, whatever the answer; a reward in TRL's signature.
 
-    A coin is fixed by the seed, the optimizer step, the prompt, and the place in the batch. So it has nothing to do with
-    the seeds of training and sampling, a run that goes on draws the coins that it would have drawn, and runs with the
-    same training seed draw alike until their prompts differ.
+    A coin is fixed by the seed, the optimizer step, the prompt, and the place in the batch: by neither the answers nor
+    the seeds of training and sampling. A run that goes on draws the coins that it would have drawn.
     """
 
     def __init__(self, seed: int = 0) -> None:
