@@ -150,7 +150,9 @@ def _load_experiment(directory: Path, records: Records) -> None:
             records.base[path.parent.name] = found
     conditions = list(experiment.get("conditions") or [])
     records.conditions += conditions
-    for condition, arm in product(conditions or [None], experiment["arms"]):
+    under: list[str | None] = conditions or [None]
+    arms: list[str] = list(experiment["arms"])
+    for condition, arm in product(under, arms):
         waiting = []
         for seed in experiment["seeds"]:
             job = job_directory(directory, arm, seed, condition)
