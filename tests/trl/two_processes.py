@@ -115,7 +115,8 @@ def _answers() -> list[tuple[dict[str, Any], list[str]]]:
 def _rollout(answers: dict[str, list[str]], prompts: list[str], trainer: Any) -> dict[str, Any]:
     """What TRL asks of generation. The responses to one problem come one after another."""
     tokenizer = trainer.processing_class
-    texts = [answers[prompt][index % GROUP] for index, prompt in enumerate(prompts)]
+    first = trainer.accelerator.process_index * len(prompts)
+    texts = [answers[prompt][(first + index) % GROUP] for index, prompt in enumerate(prompts)]
     return {
         "prompt_ids": tokenizer(prompts)["input_ids"],
         "completion_ids": [[*tokenizer(text)["input_ids"], tokenizer.eos_token_id] for text in texts],
