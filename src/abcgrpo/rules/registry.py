@@ -31,6 +31,8 @@ RULES = {
     "topr": "abcgrpo.rules.topr:TOPR",
     "sapo": "abcgrpo.rules.sapo:SAPO",
     "spo": "abcgrpo.rules.spo:SPO",
+    "self_tuned": "abcgrpo.rules.self_tuned:SelfTuned",
+    "bapo": "abcgrpo.rules.bapo:BAPO",
 }
 """Name → import path. A rule of one's own needs no line here."""
 
