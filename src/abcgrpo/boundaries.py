@@ -1,14 +1,20 @@
-"""The four thresholds of ABC-GRPO, and the known clipping rules as settings of them."""
+"""The four thresholds of ABC-GRPO: the rule `abc_grpo`, and the known rules that are settings of it."""
 
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Self
+
+import torch
+from torch import Tensor
+
+from abcgrpo.rules.rule import Rule
+from abcgrpo.tokens import Tokens
 
 INF = math.inf
 
 
 @dataclass(frozen=True)
-class Boundaries:
+class Boundaries(Rule):
     """Clipping thresholds of the importance ratio r, one for each quadrant of (r, Â) (paper, section 4.2, eq. 5).
 
     The ratio is clipped to [1 − eps_pos_low, 1 + eps_pos_high] where Â > 0 and to
@@ -20,6 +26,7 @@ class Boundaries:
         ValueError: a threshold that is negative or not a number; the message names the field.
     """
 
+    name = "abc_grpo"
     eps_pos_high: float = 0.2
     """ε1, quadrant Q1 (Â > 0, r > 1): no reward for raising a good token's probability beyond this."""
     eps_pos_low: float = 0.2
@@ -77,6 +84,16 @@ class Boundaries:
             raise ValueError(f"delta must be above 1 + eps = {1 + eps:g}, got {delta!r}")
         return cls.dual_clip(eps, delta)
 
-    def to_dict(self) -> dict[str, float | str]:
-        """The thresholds by name, for JSON and YAML: an open bound is the word "inf"."""
-        return {name: "inf" if math.isinf(value) else value for name, value in asdict(self).items()}
+    def clip(self, ratio: Tensor, advantages: Tensor) -> Tensor:
+        """r̃ = clip(r, 1−ε2, 1+ε1) where Â > 0, clip(r, 1−ε4, 1+ε3) where Â ≤ 0 (eq. 5 and 8); all (B, T).
+
+        There is no `min` against the unclipped ratio: an open bound (`inf`) plays its part.
+        """
+        positive = advantages > 0
+        low = torch.where(positive, 1 - self.eps_pos_low, 1 - self.eps_neg_low).to(ratio)
+        high = torch.where(positive, 1 + self.eps_pos_high, 1 + self.eps_neg_high).to(ratio)
+        return ratio.clamp(low, high)
+
+    def surrogate(self, tokens: Tokens) -> Tensor:
+        """r̃·Â (algorithm 1, line 9). w = r inside the bounds and 0 outside (eq. 12, 13)."""
+        return self.clip(tokens.ratio, tokens.advantages) * tokens.advantages

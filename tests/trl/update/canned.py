@@ -67,7 +67,6 @@ def train(
     *,
     model: Callable[[], PreTrainedModel] = policy,
     adjust: Any = None,
-    attributes: dict[str, Any] | None = None,
     folder: str,
     config_class: type = GRPOConfig,
     **config: Any,
@@ -79,7 +78,6 @@ def train(
         canned: this rank's rollouts, used in turn.
         model: makes the policy; called for each run.
         adjust: called with the trainer before training.
-        attributes: class attributes to set.
         folder: for output.
         config_class: `GRPOConfig` or a subclass.
         config: fields of it.
@@ -92,7 +90,6 @@ def train(
             named = model.named_parameters()
             gradients.append({n.removeprefix("module."): p.grad.clone() for n, p in named if p.grad is not None})
 
-    host = type(host.__name__, (host,), attributes or {})
     trainer = build(host, model(), canned, folder, config_class, Gradients(), **config)
     trainer.model.get_input_embeddings().register_forward_hook(
         lambda _, inputs, __: positions.__setitem__(

@@ -215,12 +215,19 @@ def _line(error: Exception) -> str:
 
 
 def _markdown(outcomes: list[Outcome]) -> str:
-    head = "| type | layout | log-probs | gradients | TRL's padding | why not packed, or not compared |"
-    lines = [head, "|---|---|---|---|---|---|"]
+    """Types of the same layout for the same reason in one row, with their largest differences."""
+    groups: dict[tuple[str, str], list[Outcome]] = {}
     for one in outcomes:
-        numbers = [f"{value:.0e}" if value == value else "" for value in (one.logprobs, one.gradients, one.stock)]
-        lines.append(f"| {one.name} | {one.layout} | {' | '.join(numbers)} | {one.reason.replace('|', '/')} |")
-    return "\n".join(lines) + "\n"
+        groups.setdefault((one.layout or "not compared", one.reason.replace("|", "/")), []).append(one)
+    order = ["packed", "flushed", "stock", "not compared"]
+    lines = ["| layout | why not a better one | types | log-probs | gradients |", "|---|---|---|---|---|"]
+    for (layout, reason), members in sorted(groups.items(), key=lambda group: (order.index(group[0][0]), group[0][1])):
+        worst = [max(one.logprobs for one in members), max(one.gradients for one in members)]
+        numbers = ["" if math.isnan(value) else f"{value:.0e}" for value in worst]
+        names = ", ".join(one.name for one in members)
+        lines.append(f"| {layout} | {reason} | {names} | {' | '.join(numbers)} |")
+    apart = ", ".join(f"{one.name} ({one.stock:.1g})" for one in outcomes if one.stock > TOLERANCE)
+    return "\n".join(lines) + f"\n\nTRL's log-probs of padded rows are not the model's own: {apart}.\n"
 
 
 def main() -> int:

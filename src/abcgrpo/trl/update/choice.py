@@ -24,31 +24,11 @@ ROTARY_TYPES = {"default", "linear", "llama3", "yarn"}
 FLASH_HEAD_SIZE = 256
 """The largest head that FlashAttention takes."""
 
-WEIGHT_ADAPTERS = frozenset(
-    (
-        "LORA",
-        "ADALORA",
-        "BOFT",
-        "C3A",
-        "DELORA",
-        "FOURIERFT",
-        "HRA",
-        "IA3",
-        "LN_TUNING",
-        "LOHA",
-        "LOKR",
-        "MISS",
-        "OFT",
-        "OSF",
-        "RANDLORA",
-        "ROAD",
-        "SHIRA",
-        "TRAINABLE_TOKENS",
-        "VBLORA",
-        "VERA",
-        "WAVEFT",
-    )
-)
+_WEIGHT_ADAPTERS = """
+    LORA ADALORA BOFT C3A DELORA FOURIERFT HRA IA3 LN_TUNING LOHA LOKR MISS OFT OSF RANDLORA ROAD SHIRA
+    TRAINABLE_TOKENS VBLORA VERA WAVEFT
+"""
+WEIGHT_ADAPTERS = frozenset(_WEIGHT_ADAPTERS.split())
 """PEFT's methods that change weights, and so treat a token alike wherever its row stands."""
 
 LENGTHS = (3 * SMALL_WINDOW, 5 * SMALL_WINDOW, 2 * SMALL_WINDOW + 1)

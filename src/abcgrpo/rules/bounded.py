@@ -1,0 +1,20 @@
+"""Rules that are four bounds of the importance ratio."""
+
+from torch import Tensor
+
+from abcgrpo.boundaries import Boundaries
+from abcgrpo.rules.rule import Rule
+from abcgrpo.tokens import Tokens
+
+
+class BoundedRule(Rule):
+    """A rule that is a setting of `Boundaries`: its parameters are those of its own paper."""
+
+    @property
+    def boundaries(self) -> Boundaries:
+        """The four thresholds that the parameters stand for."""
+        raise NotImplementedError
+
+    def surrogate(self, tokens: Tokens) -> Tensor:
+        """clip(r)·Â within the four bounds."""
+        return self.boundaries.surrogate(tokens)
