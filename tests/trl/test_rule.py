@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from abcgrpo import Boundaries
-from abcgrpo.rules import AdaptiveRule, Rule
-from abcgrpo.rules.bounded import BoundedRule
+from abcgrpo.rules import RULES, AdaptiveRule, Rule
+from abcgrpo.rules.cispo import CISPO
 from abcgrpo.trl import ABCGRPOConfig
 from tests.trl.test_identities import weights_after_training
 from tests.trl.test_resume import history, trainer_in, weights
@@ -19,32 +19,6 @@ from tests.trl.trainers import abc_trainer, host_trainer, loss_and_gradient, rol
 from tests.trl.update.canned import largest_difference, rollouts, train
 
 INF = math.inf
-
-
-@dataclass(frozen=True)
-class Cispo(Rule):
-    high: float = 5.0
-
-    def surrogate(self, tokens):
-        return tokens.ratio.detach().clamp(max=self.high) * tokens.advantages * tokens.logprobs
-
-
-@dataclass(frozen=True)
-class Sapo(Rule):
-    def surrogate(self, tokens):
-        temperature = torch.where(tokens.advantages > 0, 1.0, 1.05)
-        return torch.sigmoid(temperature * (tokens.ratio - 1)) * 4 / temperature * tokens.advantages
-
-
-@dataclass(frozen=True)
-class OfSequences(BoundedRule):
-    level = "sequence"
-    low: float = 0.03
-    high: float = 0.04
-
-    @property
-    def boundaries(self):
-        return Boundaries.clip_higher(self.low, self.high)
 
 
 @dataclass(frozen=True)
@@ -124,25 +98,28 @@ def test_what_does_not_go_together_is_refused(tmp_path, options, message):
 
 
 def test_a_rule_of_sequences_sets_the_level_of_the_ratio(tmp_path):
-    config = ABCGRPOConfig(**settings(tmp_path), rule=OfSequences(), loss_type="grpo")
+    config = ABCGRPOConfig(**settings(tmp_path), rule="gspo", loss_type="grpo")
     assert config.importance_sampling_level == "sequence"
-    assert abc_trainer(tmp_path, rule=OfSequences(), loss_type="grpo").importance_sampling_level == "sequence"
+    assert abc_trainer(tmp_path, rule="gspo", loss_type="grpo").importance_sampling_level == "sequence"
 
 
 # -- equal to TRL's own losses -----------------------------------------------------------------------------------------
 
 TRLS = {
-    "cispo": ({"loss_type": "cispo", "epsilon_high": 5.0}, {"rule": Cispo(), "loss_type": "dapo"}),
-    "cispo that clips": ({"loss_type": "cispo", "epsilon_high": 1.05}, {"rule": Cispo(1.05), "loss_type": "dapo"}),
-    "sapo": ({"loss_type": "sapo"}, {"rule": Sapo(), "loss_type": "grpo"}),
+    "cispo": ({"loss_type": "cispo", "epsilon_high": 5.0}, {"rule": "cispo", "loss_type": "dapo"}),
+    "cispo that clips": (
+        {"loss_type": "cispo", "epsilon_high": 1.05},
+        {"rule": {"name": "cispo", "cap": 1.05}, "loss_type": "dapo"},
+    ),
+    "sapo": ({"loss_type": "sapo"}, {"rule": "sapo", "loss_type": "grpo"}),
     "gspo": (
         {"loss_type": "grpo", "importance_sampling_level": "sequence", "epsilon": 0.03, "epsilon_high": 0.04},
-        {"rule": OfSequences(), "loss_type": "grpo"},
+        {"rule": {"name": "gspo", "low": 0.03, "high": 0.04}, "loss_type": "grpo"},
     ),
     "grpo": ({"loss_type": "dapo"}, {"rule": "grpo", "loss_type": "dapo"}),
     "grpo with delta": (
         {"loss_type": "dapo", "delta": 1.5},
-        {"rule": Boundaries.two_sided(0.2, 1.5), "loss_type": "dapo"},
+        {"rule": {"name": "two_sided", "delta": 1.5}, "loss_type": "dapo"},
     ),
 }
 
@@ -163,7 +140,7 @@ def test_another_rule_ends_in_other_weights(tmp_path):
     """The negative control."""
     shared = {"steps_per_generation": 3, "learning_rate": 2.0, "loss_type": "dapo"}
     host, _ = weights_after_training(host_trainer, tmp_path / "host", **shared)
-    own, _ = weights_after_training(abc_trainer, tmp_path / "ours", **shared, rule=Cispo())
+    own, _ = weights_after_training(abc_trainer, tmp_path / "ours", **shared, rule="cispo")
     assert (own - host).norm() > 1e-3
 
 
@@ -187,10 +164,10 @@ def test_rows_that_a_rule_pulls_at_whatever_their_advantage_are_not_skipped(tmp_
 
 def test_a_rule_that_looks_across_the_batch_keeps_rows_where_they_are(tmp_path):
     @dataclass(frozen=True)
-    class Across(Cispo):
+    class Across(CISPO):
         spans = "batch"
 
-    assert abc_trainer(tmp_path, rule=Cispo()).update_parts.move
+    assert abc_trainer(tmp_path, rule="cispo").update_parts.move
     assert not abc_trainer(tmp_path, rule=Across()).update_parts.move
 
 
@@ -249,3 +226,28 @@ def test_evaluation_does_not_move_it(tmp_path):
     trainer = abc_trainer(tmp_path, rule=Follows())
     loss_and_gradient(trainer, rollout(trainer), train=False)
     assert trainer.rule.bound == 0.5
+
+
+@pytest.mark.parametrize("rule", ["self_tuned", "bapo"])
+def test_the_rules_that_adapt_do_so_in_a_run(tmp_path, rule):
+    trainer = abc_trainer(tmp_path, rule=rule, max_steps=4, steps_per_generation=4, learning_rate=2.0)
+    before = trainer.rule.state_dict()
+    trainer.train()
+    lines = [line for line in trainer.state.log_history if "loss" in line]
+    logged = [{name for name in line if name.startswith("rule/")} for line in lines]
+    assert len(logged) == 4
+    assert all(names == logged[0] and names for names in logged)
+    assert trainer.rule.state_dict() != before
+    moved = {name: [line[name] for line in lines] for name in logged[0]}
+    assert any(len(set(values)) > 1 for values in moved.values())
+
+
+@pytest.mark.parametrize("rule", sorted(RULES))
+def test_every_rule_trains_and_is_written_down(tmp_path, rule):
+    trainer = abc_trainer(tmp_path, rule=rule, max_steps=2, steps_per_generation=2, loss_type="grpo")
+    trainer.train()
+    assert all(math.isfinite(line["loss"]) for line in trainer.state.log_history if "loss" in line)
+    trainer.create_model_card("mine")
+    card = (tmp_path / "README.md").read_text()
+    assert f"## Clipping rule: {rule}" in card
+    assert all(f"| {name} |" in card for name in trainer.rule.parameters() if rule != "abc_grpo")

@@ -1,5 +1,6 @@
 """What a clipping rule is: `Rule`, and `AdaptiveRule` for one whose thresholds move during training."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, ClassVar, Self
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor
 
 from abcgrpo.named import Named
+from abcgrpo.rules.parameter import check_parameters
 from abcgrpo.tokens import RatioLevel, Tokens, importance_ratio
 
 
@@ -17,10 +19,11 @@ class Rule(Named):
     w = r where a rule leaves a token alone.
 
     A rule is a dataclass (frozen, unless it adapts) whose fields are its parameters, each with a default, and one
-    method, `surrogate`. Everything else follows from these: the loss, the weight w, curves, records.
+    method, `surrogate`. Everything else follows from these: the loss, the weight w, curves, records. Parameters that
+    are declared with `abcgrpo.rules.parameter` are checked.
 
     Raises:
-        UserError: a parameter that does not fit; the message names it.
+        ValueError: a parameter that does not fit; the message names it.
     """
 
     level: ClassVar[RatioLevel] = "token"
@@ -30,6 +33,14 @@ class Rule(Named):
     spans: ClassVar[str] = "response"
     """How far a token's surrogate looks: at its own response at most ("response"), or at the tokens of the whole batch
     ("batch"). The second depends on how an optimizer step is cut into micro-batches."""
+
+    def __post_init__(self) -> None:
+        check_parameters(self)
+
+    @property
+    def largest_weight(self) -> float:
+        """What w never exceeds: |∂loss/∂logπ| ≤ A_max times this (paper, eq. 16). `inf`: the rule has no such bound."""
+        return math.inf
 
     def surrogate(self, tokens: Tokens) -> Tensor:
         """What is maximized, per token; (B, T). The token loss is its negative. Masked positions may hold anything

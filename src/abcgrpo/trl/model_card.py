@@ -10,6 +10,7 @@ from huggingface_hub import ModelCard, ModelCardData
 
 from abcgrpo.boundaries import Boundaries
 from abcgrpo.rules import Rule
+from abcgrpo.rules.bounded import BoundedRule
 from abcgrpo.trl.config import ABCGRPOConfig
 
 PAPER = {
@@ -113,10 +114,10 @@ Training ran on TRL:
 
 def _rule(rule: Rule) -> str:
     """The rule's parameters and what it does, so that a baseline's card does not claim the paper's method."""
-    bounds = rule if isinstance(rule, Boundaries) else getattr(rule, "boundaries", None)
+    bounds = rule if isinstance(rule, Boundaries) else rule.boundaries if isinstance(rule, BoundedRule) else None
     about = inspect.getdoc(type(rule)) or "A rule of its trainers' own."
     parts = [_table("parameter", rule.parameters())] if rule.parameters() and not isinstance(rule, Boundaries) else []
-    if isinstance(bounds, Boundaries):
+    if bounds is not None:
         parts.append(f"{OBJECTIVE}\n\n" + _table("threshold", bounds.parameters(), QUADRANTS))
     parts.append(_known(rule) if isinstance(rule, Boundaries) else about.partition("\n\nRaises:")[0])
     return "\n\n".join(parts)
