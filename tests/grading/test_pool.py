@@ -116,20 +116,21 @@ def test_a_killed_child_is_replaced():
 
 def test_c_code_that_hangs_or_crashes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """A loop in C that no Python signal handler interrupts, and a segmentation fault, in place of algebra."""
-    (tmp_path / "math_verify.py").write_text(
+    (tmp_path / "sympy.py").write_text(
         textwrap.dedent(
             """
-            import ctypes
-            class LatexExtractionConfig:
-                def __init__(self, **options): ...
-            def parse(text, *_, **options):
-                if "hang" in text:
+            import ctypes, sys
+            del sys.path[0], sys.modules["sympy"]
+            import sympy
+            expand = sympy.expand
+            def broken(expression, **options):
+                letters = {symbol.name for symbol in expression.free_symbols}
+                if letters >= set("hang"):
                     sum(range(10**13))
-                if "crash" in text:
+                if letters >= set("crash"):
                     ctypes.string_at(0)
-                return []
-            def verify(*_, **options):
-                return False
+                return expand(expression, **options)
+            sympy.expand = broken
             """
         )
     )
@@ -253,7 +254,7 @@ def test_an_interrupted_batch_leaves_a_usable_pool(pool: WorkerPool):
 
 
 def test_a_worker_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    (tmp_path / "math_verify.py").write_text("raise ImportError('no algebra here')")
+    (tmp_path / "sympy.py").write_text("raise ImportError('no algebra here')")
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     pool = WorkerPool(1)
     with pytest.raises(RuntimeError, match="no algebra here"):

@@ -23,7 +23,7 @@ from typing import Any, Literal
 
 from abcgrpo.grading.worker import WALL_CLOCK_FACTOR, receive, send
 
-Outcome = Literal["equal", "different", "parsed", "unparsable", "timeout", "killed"]
+Outcome = Literal["equal", "different", "timeout", "killed"]
 
 _START_SECONDS = 180.0
 _GRACE_SECONDS = 5.0
@@ -35,10 +35,10 @@ _PROGRAM = (
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One comparison, or with `answer` None the question whether the gold parses."""
+    """One comparison."""
 
     gold: str
-    answer: str | None
+    answer: str
     tolerance: float | None = None
 
 

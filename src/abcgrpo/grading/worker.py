@@ -75,15 +75,12 @@ def _serve(requests: int, replies: int, memory_bytes: int, current_job: mmap.mma
         signal.setitimer(signal.ITIMER_REAL, WALL_CLOCK_FACTOR * cpu_seconds)
         signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
         try:
-            if message["answer"] is None:
-                outcome = "parsed" if symbolic.gold_parses(message["gold"]) else "unparsable"
-            else:
-                equal = symbolic.equivalent(message["gold"], message["answer"], message["tolerance"])
-                outcome = "equal" if equal else "different"
+            equal = symbolic.equivalent(message["gold"], message["answer"], message["tolerance"])
+            outcome = "equal" if equal else "different"
         except MemoryError:
             return OUT_OF_MEMORY
         except Exception:  # algebra that fails has not shown the two to be equal
-            outcome = "unparsable" if message["answer"] is None else "different"
+            outcome = "different"
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
         send(replies, {"job": message["job"], "outcome": outcome})
