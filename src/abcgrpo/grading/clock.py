@@ -4,9 +4,7 @@ import re
 from dataclasses import dataclass
 from math import gcd
 
-_TIME = re.compile(
-    r"(?P<hour>\d{1,2})(?:\s*:\s*(?P<minute>[0-5]\d))?\s*(?:(?P<half>[ap])\.?\s?m\.?)?", re.IGNORECASE
-)
+_TIME = re.compile(r"(?P<hour>\d{1,2})(?:\s*:\s*(?P<minute>[0-5]\d))?\s*(?:(?P<half>[ap])\.?\s?m\.?)?", re.IGNORECASE)
 _NAMED = {"noon": (12, 0, "p"), "12 noon": (12, 0, "p"), "midnight": (12, 0, "a"), "12 midnight": (12, 0, "a")}
 _HALVES = {"a.m.": "a", "p.m.": "p", "o'clock": ""}
 

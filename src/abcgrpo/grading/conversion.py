@@ -24,7 +24,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "ceiling": sympy.ceiling, "binomial": sympy.binomial, "max": sympy.Max, "min": sympy.Min, "arg": sympy.arg,
     "Re": sympy.re, "Im": sympy.im, "gcd": lambda *terms: reduce(sympy.gcd, terms),
     "lcm": lambda *terms: reduce(sympy.lcm, terms),
-    "log": lambda x, base=S(10): sympy.log(x, base),
+    "log": lambda x, base=10: sympy.log(x, base),
     "arcsin": sympy.asin, "arccos": sympy.acos, "arctan": sympy.atan, "arccot": sympy.acot, "arcsec": sympy.asec,
     "arccsc": sympy.acsc, "arcsinh": sympy.asinh, "arccosh": sympy.acosh, "arctanh": sympy.atanh,
     "arcoth": sympy.acoth, "arccoth": sympy.acoth,
@@ -193,7 +193,7 @@ def _builder(node: Node) -> Any:
     return found
 
 
-def _sets(node: Node) -> list[sympy.Set]:
+def _sets(node: Node) -> list[Any]:
     values = [value(part) for part in node.nodes]
     if not all(isinstance(part, sympy.Set) for part in values):
         raise Unreadable

@@ -1,25 +1,24 @@
 r"""Equations as answers: the value behind a label (x = 5), the last side of a chain (x = 40 + 2 = 42).
 
-A label is a name: a letter, f(x), ABC, \angle A, words. Where both sides have one, it must be the same. An equation that
-still has to be solved for its only unknown, such as 2x = 84, is no answer.
+A label is a name: a letter, f(x), ABC, \angle A, words. Where both sides have one, it must be the same. An equation
+that still has to be solved for its only unknown, such as 2x = 84, is no answer.
 """
 
 import re
 from dataclasses import replace
 
 from abcgrpo.grading.atoms import Atom, key_of
-from abcgrpo.grading.expressions import Node
+from abcgrpo.grading.expressions import GREEK, Node
 from abcgrpo.grading.rationals import rational
 from abcgrpo.grading.reading import read
 from abcgrpo.grading.structure import Collection, read_structure
 
-_LETTER = r"(?:[a-zA-Z]|\\(?:[a-z]{2,10}|[A-Z][a-z]{2,6})(?![a-zA-Z]))"
+_LETTER = rf"(?:[a-zA-Z]|\\(?:{'|'.join(sorted(GREEK))})(?![a-zA-Z]))"
 _NAME = rf"{_LETTER}(?:_(?:\w|\{{[\w, +-]{{1,12}}\}}|\\[a-z]+))?'*"
 _LABEL = re.compile(
     rf"{_NAME}(?:\s?\([^()=<>]{{1,20}}\))?|[A-Z]{{2,4}}|\\(?:angle|triangle|overline|vec|overrightarrow)\s?"
     rf"(?:\{{?[A-Z]{{1,4}}\}}?)|\|[A-Z]{{1,2}}\||[a-zA-Z][a-zA-Z ]{{3,40}}"
 )
-_NOT_A_NAME = re.compile(r"\\(?:pi|infty|frac|sqrt|cdot|sin|cos|tan|ln|log|emptyset)(?![a-zA-Z])")
 _OTHER_RELATION = re.compile(
     r"[<>]|!\s*=|\\(?:le|ge|ne|lt|gt|in|notin|approx|sim|not|cong|propto|subset|subseteq)(?![a-zA-Z])"
 )
@@ -45,7 +44,7 @@ def sides_of(text: str) -> list[str]:
 
 def is_label(text: str) -> bool:
     """Whether a side is a name, not a value."""
-    return _LABEL.fullmatch(text.strip()) is not None and not _NOT_A_NAME.search(text)
+    return _LABEL.fullmatch(text.strip()) is not None
 
 
 def labelled(atom: Atom) -> tuple[str, Atom] | None:

@@ -1,7 +1,7 @@
 r"""Two answers compared without computer algebra: as texts, exact numbers, choices, numerals of a base, ratios, times.
 
-Everything answers True, False, or None for "cannot tell": then, and only then, a worker process is asked. What cannot be
-read (`reading`) is different from everything but itself.
+Everything answers True, False, or None for "cannot tell": then, and only then, a worker process is asked. What cannot
+be read (`reading`) is different from everything but itself.
 """
 
 import re
@@ -16,7 +16,6 @@ from abcgrpo.grading.equations import chain_value, congruence_value, is_label, l
 from abcgrpo.grading.expressions import Node, is_notation
 from abcgrpo.grading.members import compare_structures
 from abcgrpo.grading.normalization import TEXT_CLOSE, TEXT_OPEN, clean
-from abcgrpo.grading.number_words import number_of_words
 from abcgrpo.grading.rationals import rational
 from abcgrpo.grading.reading import read
 from abcgrpo.grading.structure import Collection, read_structure
@@ -31,7 +30,7 @@ _BASE_NAMES = ("two", "three", "four", "five", "six", "seven", "eight", "nine", 
 _BASES = {**{name: base for base, name in enumerate(_BASE_NAMES, 2)}, "sixteen": 16}
 _PLAIN_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _RESTATES = re.compile(
-    r"\\(?:sum|prod|i*int|oint|lim|limsup|liminf|gcd|lcm|det|max|min|sup|inf|bmod|pmod|ldots)(?![a-z])|\{[vV]matrix\}"
+    r"\\(?:sum|prod|i*int|oint|lim|limsup|liminf|gcd|lcm|det|max|min|sup|inf|bmod|pmod|ldots)(?![a-z])|\{[vV]matrix\}|\|\s*\\begin"
 )
 _ALTERNATIVE = re.compile(rf"[{TEXT_OPEN}\s,]+or[{TEXT_CLOSE}\s]+")
 
@@ -54,7 +53,7 @@ def compare(gold: str, answer: str, tolerance: float | None = None) -> bool | No
 
 def makes_sense(gold: str) -> bool:
     """Whether a gold can be somebody's answer: read, or at least made of words and well-formed notation."""
-    if len(gold) > LONGEST_ANSWER or can_be_read(gold):
+    if len(gold) > LONGEST_ANSWER or _PLAIN_NUMBER.fullmatch(gold) or can_be_read(gold):
         return True
     return _all_atoms(structure_of(gold), lambda atom: atom.words or is_notation(atom.key) or _is_exact(atom))
 
@@ -62,9 +61,8 @@ def makes_sense(gold: str) -> bool:
 @lru_cache(maxsize=4096)
 def can_be_read(text: str) -> bool:
     """Whether the text as a whole, or each of its elements, has a meaning that can be compared."""
-    return whole(text) is not None or _all_atoms(
-        structure_of(text), lambda atom: atom.words or _is_exact(atom) or _readable(atom)
-    )
+    elements = _all_atoms(structure_of(text), lambda atom: atom.words or _is_exact(atom) or _readable(atom))
+    return elements or whole(text) is not None
 
 
 @lru_cache(maxsize=4096)
@@ -102,16 +100,17 @@ def compare_atoms(gold: Atom, answer: Atom, tolerance: float | None = None) -> b
         return decided
     if gold.unit and answer.unit and gold.unit != answer.unit:
         return False
-    for decide in (_compare_numerals, _compare_ratios):
-        if (decided := decide(gold, answer)) is not None:
-            return decided
+    if (decided := _compare_numerals(gold, answer)) is not None:
+        return decided
+    if ratio_parts(gold) or ratio_parts(answer):
+        return _compare_ratios(ratio_parts(gold), ratio_parts(answer), gold, answer)
     if len(sides_of(gold.text)) > 1 or len(sides_of(answer.text)) > 1:
         return _compare_equations(gold, answer, tolerance)
     return _compare_values(gold, answer, tolerance)
 
 
 def _compare_values(gold: Atom, answer: Atom, tolerance: float | None) -> bool | None:
-    one, other = _number(gold), _number(answer)
+    one, other = rational(gold.text), rational(answer.text)
     if one is not None and other is not None:
         return any(_close(a, b, tolerance) for a, b in _readings(one, gold.percent, other, answer.percent))
     if (gold.words or answer.words) and (gold.words or gold.key.isalpha()) and (answer.words or answer.key.isalpha()):
@@ -167,13 +166,6 @@ def _all_atoms(part: Collection | Atom, holds: Callable[[Atom], object]) -> bool
     return bool(holds(part)) if isinstance(part, Atom) else all(_all_atoms(item, holds) for item in part.items)
 
 
-def _number(atom: Atom) -> Fraction | None:
-    if (number := rational(atom.text)) is not None:
-        return number
-    spelt = number_of_words(atom.text) if atom.words or atom.key.isalpha() else None
-    return None if spelt is None else Fraction(spelt)
-
-
 def _readings(
     one: Fraction, one_percent: bool, other: Fraction, other_percent: bool
 ) -> list[tuple[Fraction, Fraction]]:
@@ -218,8 +210,10 @@ def _numeral(atom: Atom) -> tuple[str, int] | None:
     return found[1], base
 
 
-def _compare_ratios(gold: Atom, answer: Atom) -> bool | None:
-    one, other = ratio_parts(gold), ratio_parts(answer)
+def _compare_ratios(
+    one: tuple[Atom, ...] | None, other: tuple[Atom, ...] | None, gold: Atom, answer: Atom
+) -> bool | None:
+    """Ratios by their terms, in order; a ratio of two numbers is also their quotient."""
     if one and other:
         if len(one) != len(other):
             return False
@@ -228,11 +222,9 @@ def _compare_ratios(gold: Atom, answer: Atom) -> bool | None:
             pairs = zip(terms, other_terms, strict=True)
             return all(a * other_terms[0] == b * terms[0] for a, b in pairs)  # type: ignore[operator]
         return None
-    if one or other:
-        ratio, plain = (one, _number(answer)) if one else (other or [], _number(gold))
-        first, second = (rational(part.text) for part in ratio) if len(ratio) == 2 else (None, None)
-        return plain is not None and first is not None and bool(second) and first == plain * second  # type: ignore[operator]
-    return None
+    ratio, plain = (one, rational(answer.text)) if one else (other or (), rational(gold.text))
+    first, second = (rational(part.text) for part in ratio) if len(ratio) == 2 else (None, None)
+    return plain is not None and first is not None and second is not None and first == plain * second
 
 
 @lru_cache(maxsize=2048)

@@ -50,26 +50,30 @@ class Node:
         return {str(node.parts[0]) for node in self.walk() if node.kind == "symbol"}
 
 
-FUNCTIONS = frozenset(
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+FUNCTIONS = _words(
     "sin cos tan cot sec csc arcsin arccos arctan arccot sinh cosh tanh coth arsinh arcosh artanh"
-    " ln log lg exp arg Re Im max min gcd lcm".split()
+    " ln log lg exp arg Re Im max min gcd lcm"
 )
 CONSTANTS = {"\\pi": "pi", "\\infty": "infinity", "\\emptyset": "empty", "\\circ": "degree"}
-GREEK = frozenset(
+GREEK = _words(
     "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi rho varrho sigma tau"
-    " upsilon phi varphi chi psi omega Gamma Delta Theta Lambda Xi Sigma Upsilon Phi Psi Omega ell".split()
+    " upsilon phi varphi chi psi omega Gamma Delta Theta Lambda Xi Sigma Upsilon Phi Psi Omega ell"
 )
-ACCENTS = frozenset("vec overrightarrow overline hat widehat tilde widetilde dot ddot".split())
+ACCENTS = _words("vec overrightarrow overline hat widehat tilde widetilde dot ddot")
 RELATIONS = {
     "=": "=", "<": "<", ">": ">", "\\lt": "<", "\\gt": ">", "\\le": "<=", "\\ge": ">=", "\\ne": "!=", "\\in": "in",
     "\\notin": "notin", "\\approx": "approx",
 }  # fmt: skip
 SET_OPERATIONS = {"\\cup": "union", "\\cap": "intersection", "\\setminus": "difference", "\\backslash": "difference"}
-_NOTATION = frozenset(
+_NOTATION = _words(
     "frac sqrt binom cdot sum prod int lim to infty pi circ bmod mod pmod equiv mid lfloor rfloor lceil rceil begin end"
     " mathbb langle rangle ldots angle triangle parallel perp sim cong rightarrow Rightarrow mapsto forall exists quad"
-    " cup cap setminus backslash in notin subset subseteq emptyset pm mp le ge ne lt gt approx prime star ast colon vdots"
-    " overline underline partial nabla det deg limsup liminf sup inf Pr wedge vee neg land lor square".split()
+    " cup cap setminus backslash in notin subset subseteq emptyset pm mp le ge ne lt gt approx prime star ast colon"
+    " vdots overline underline partial nabla det deg limsup liminf sup inf Pr wedge vee neg land lor square"
 )
 KNOWN_COMMANDS = FUNCTIONS | GREEK | ACCENTS | _NOTATION
 

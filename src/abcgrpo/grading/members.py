@@ -73,6 +73,8 @@ def _same_members(gold: tuple, answer: tuple, atoms: Comparison) -> bool | None:
     """As sets: every element of either side is one of the other's."""
     if len(gold) * len(answer) > _MOST_COMPARISONS:
         return False
+    if not gold or not answer:
+        return not gold and not answer
     table = [[compare_structures(one, other, atoms) for other in answer] for one in gold]
     return _all([*map(_any, table), *map(_any, zip(*table, strict=True))])
 

@@ -7,7 +7,7 @@ import re
 import unicodedata
 
 from abcgrpo.grading.expressions import FUNCTIONS
-from abcgrpo.grading.units import CURRENCIES, LETTERS
+from abcgrpo.grading.units import CURRENCIES, is_known_unit
 
 TEXT_OPEN, TEXT_CLOSE = "\ue000", "\ue001"
 """Private-use characters around what stood in \\text{…}: units and words, as opposed to variables."""
@@ -77,6 +77,9 @@ _REWRITINGS = [
         (r"(?<=\d)(?:\{,\}(?:\\!)?|,\\!)(?=\d)", _SEPARATOR),
         (r"(?<=\d)(?:\\,|\\!){1,2}(?=\d{3}(?!\d))", ""),
         (r"(\.\d{3}(?:\\,\d{3})*)\\,(?=\d{1,3}(?!\d))", _joined),
+        (r"\{\s*([:=])\s*\}", r"\1"),
+        (r"\\(?:boxed|fbox)\s*(?=-?\d)", ""),
+        (r"\\(?:mathrm|mathit|mathbf|text)\s+([a-zA-Z])(?![a-zA-Z])", r" \1 "),
         (r"(?<!\\)\\[,;:> \n]|~", " "),
         (r"\\!", ""),
         (r"\\(?:text)?color\s*\{[^{}]{0,40}\}", ""),
@@ -122,6 +125,16 @@ def clean(answer: str) -> str:
 
     What stood in a command for text is left between `TEXT_OPEN` and `TEXT_CLOSE`.
     """
+    text = answer if answer.isascii() and answer.isprintable() else _plain_characters(answer)
+    text = _without_needless_text(_without_styles(_with_currencies(text)))
+    for pattern, replacement in _REWRITINGS:
+        text = pattern.sub(replacement, text)
+    if re.search(rf"{_SEPARATOR}\d{{1,2}}(?!\d)", text):
+        return text.replace(_SEPARATOR, ",").strip()  # groups of other than three digits: a list
+    return text.replace(_SEPARATOR, "").strip()
+
+
+def _plain_characters(answer: str) -> str:
     text = re.sub(
         "[⁰¹²³⁴-⁹⁺⁻ⁿ]+", lambda run: "^{" + "".join(map(_SUPERSCRIPTS.__getitem__, run.group())) + "}", answer
     )
@@ -129,13 +142,7 @@ def clean(answer: str) -> str:
     text = re.sub(r"√\s*(\d+|[a-zA-Z])", r"\\sqrt{\1}", text).replace("√", r"\sqrt ")
     text = unicodedata.normalize("NFKC", text.translate(_CHARACTERS)).translate(_CHARACTERS)
     # A control character or half of a pair is no mathematics: mark it, so that "4␀2" does not become 42.
-    text = "".join(_visible(character) for character in text)
-    text = _without_needless_text(_without_styles(_with_currencies(text)))
-    for pattern, replacement in _REWRITINGS:
-        text = pattern.sub(replacement, text)
-    if re.search(rf"{_SEPARATOR}\d{{1,2}}(?!\d)", text):
-        return text.replace(_SEPARATOR, ",").strip()  # groups of other than three digits: a list
-    return text.replace(_SEPARATOR, "").strip()
+    return "".join(_visible(character) for character in text)
 
 
 def _visible(character: str) -> str:
@@ -177,11 +184,10 @@ def _without_styles(text: str) -> str:
 
 def _with_currencies(text: str) -> str:
     r"""A sign of currency is the name of its unit, as in \text{…}."""
-    for sign, name in CURRENCIES.items():
-        text = re.sub(re.escape(sign) + r"(?![a-zA-Z])", f"{TEXT_OPEN}{name}{TEXT_CLOSE}", text)
-    return text
+    return _CURRENCY.sub(lambda sign: f"{TEXT_OPEN}{CURRENCIES[sign.group()]}{TEXT_CLOSE}", text)
 
 
+_CURRENCY = re.compile(f"(?:{'|'.join(map(re.escape, CURRENCIES))})(?![a-zA-Z])")
 _MARKED = re.compile(f"{TEXT_OPEN}([^{TEXT_OPEN}{TEXT_CLOSE}]*){TEXT_CLOSE}")
 _ORDINAL = re.compile(
     rf"(\d)\s*(?:\^\s*\{{?)?\s*(?:{TEXT_OPEN}\s*(?:st|nd|rd|th)\s*{TEXT_CLOSE}|th(?![a-zA-Z]))\s*(?:(?<!\^)\}})?"
@@ -191,6 +197,8 @@ _ORDINAL = re.compile(
 def _without_needless_text(text: str) -> str:
     r"""\text{…} around a letter, a number or a function says nothing; around words it keeps its marks."""
     text = _ORDINAL.sub(_ordinal, text)
+    if TEXT_OPEN not in text:
+        return text
     for _ in range(3):
         text = _MARKED.sub(_unmarked, text)
     return re.sub(rf"_\s*\{{\s*{TEXT_OPEN}([a-zA-Z ]*){TEXT_CLOSE}\s*\}}", r"_{\1}", text)
@@ -202,13 +210,13 @@ def _ordinal(found: re.Match[str]) -> str:
 
 
 def _unmarked(found: re.Match[str]) -> str:
-    content = found[1].strip()
+    content = re.sub(r"\\[,;:! ]|~|\s", " ", found[1]).strip()
+    if is_known_unit(content):
+        return f"{TEXT_OPEN}{content}{TEXT_CLOSE}"
     if content in FUNCTIONS:
         return f"\\{content} "
     if content in ("mod", "bmod"):
         return "\\bmod "
-    if content in LETTERS:
-        return found.group()
     if re.search(r"[^\W\d_]{2}", content) and not re.search(r"\d", content):
         return found.group()
     if re.search(r"(?<![^\W\d_])[apAP]\.\s?[mM]\.?", content):

@@ -1,11 +1,13 @@
 """Whole numbers written as English words: forty-two is 42."""
 
 _UNITS = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
-    " eighteen nineteen"
-).split()
-_TENS = {word: 10 * n for n, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), 2)}
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+)  # fmt: skip
+_TENS_IN_ORDER = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+_TENS = {word: 10 * n for n, word in enumerate(_TENS_IN_ORDER, 2)}
 _SMALL = {word: n for n, word in enumerate(_UNITS)}
+_LONGEST = 200
 _SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 
 
@@ -15,6 +17,8 @@ def number_of_words(text: str) -> int | None:
     >>> number_of_words("two hundred and five"), number_of_words("minus forty-two"), number_of_words("five two")
     (205, -42, None)
     """
+    if not text[:1].isalpha() or len(text) > _LONGEST:
+        return None
     words = text.lower().replace("-", " ").split()
     if words[:1] in (["minus"], ["negative"]):
         positive = number_of_words(" ".join(words[1:]))

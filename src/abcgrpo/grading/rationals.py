@@ -20,6 +20,8 @@ _TOKEN = re.compile(
     r"|\.\d+(?:[eE][+-]?\d+(?![\w.]))?)|\\(?:frac|cdot)(?![a-zA-Z])|[-+/^!(){}])"
 )
 _REPEATING = re.compile(r"(\d*)\.(\d*)(?:\\overline\{(\d+)\}|\((\d+)\))")
+_AMBIGUOUS = re.compile(r"(?!1e)\d+e[+-]\d")
+"""2e-3 may be twice Euler's number less 3; 2.0e-3, 2e-03, 1e-3 and 2E-3 are decimals."""
 _MIXED = re.compile(r"([+-]?)(\d{1,9}) (\d{1,9})\s?/\s?(\d{1,9})")
 
 
@@ -112,23 +114,28 @@ class _Parser:
 
     def _proper_fraction(self, depth: int) -> Fraction:
         fraction = self.power(depth)
-        if not 0 <= fraction < 1:
+        if not 0 < fraction < 1:
             raise Unreadable  # 3\frac{4}{2}: a sum or a product, who knows
         return fraction
 
     def power(self, depth: int) -> Fraction:
         base = self.primary(_deeper(depth))
+        step = 0
         while self.peek() == "!":
             self.position += 1
-            if base.denominator != 1 or not 0 <= base <= 1500:
+            step += 1
+        if step:  # 5! is 5·4·3·2·1, and 5!! is 5·3·1
+            if base.denominator != 1 or not 0 <= base <= 1500 or step > 2:
                 raise Unreadable
-            base = _bounded(Fraction(math.factorial(int(base))))
+            base = _bounded(Fraction(math.prod(range(int(base), 0, -step))))
         if self.peek() != "^":
             return base
         self.position += 1
         sign = self.peek() if self.peek() in ("+", "-") else ""
         self.position += bool(sign)
         exponent = _signed(sign, self.power(_deeper(depth)))
+        if self.peek() == "!":
+            raise Unreadable  # 2^3! has two readings
         size = max(base.numerator.bit_length(), base.denominator.bit_length())
         if exponent.denominator != 1 or size * abs(exponent) > _LARGEST_BITS or (base == 0 and exponent <= 0):
             raise Unreadable
@@ -140,6 +147,8 @@ class _Parser:
         kind, token = self.tokens[self.position]
         self.position += 1
         if kind == "number":
+            if _AMBIGUOUS.fullmatch(token):
+                raise Unreadable
             return decimal_value(token)
         if token == "\\frac":
             numerator = self._group("{", "}", depth)

@@ -3,8 +3,8 @@ r"""What a text of mathematics says: every token is used, in order; no operator 
 A recursive descent over a fixed grammar. What has no meaning in it, and what could mean two things, is `Unreadable`,
 and so different from everything but itself: two numbers side by side, 1/2x, \sin x(y+1), a subscript of a number.
 
-Side by side means a product, except that a whole number before a proper fraction of two whole numbers is a mixed number.
-A number may follow another factor only if both carry an exponent or a factorial: 2^{25} 26!.
+Side by side means a product, except that a whole number before a proper fraction of whole numbers is a mixed number. A
+number may follow another factor only if both carry an exponent or a factorial: 2^{25} 26!.
 """
 
 from collections.abc import Callable
@@ -554,9 +554,7 @@ class _Reader:
         return part
 
 
-_ARITHMETIC = frozenset(
-    ("number", "negative", "sum", "product", "quotient", "power", "factorial", "double_factorial")
-)
+_ARITHMETIC = frozenset(("number", "negative", "sum", "product", "quotient", "power", "factorial", "double_factorial"))
 _PRIMARIES: dict[str, Callable[[_Reader], Node]] = {
     "(": _Reader._brackets,
     "[": _Reader._brackets,
@@ -573,7 +571,11 @@ _PRIMARIES: dict[str, Callable[[_Reader], Node]] = {
     "\\lim": _Reader._limit,
 }
 _STARTING_COMMANDS = (
-    FUNCTIONS | GREEK | ACCENTS | {"frac", "pi", "infty", "emptyset"} | {name[1:] for name in _PRIMARIES if len(name) > 2}
+    FUNCTIONS
+    | GREEK
+    | ACCENTS
+    | {"frac", "pi", "infty", "emptyset"}
+    | {name[1:] for name in _PRIMARIES if len(name) > 2}
 )
 
 

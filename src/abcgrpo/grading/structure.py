@@ -3,8 +3,9 @@ r"""The outer shape of an answer: one element, or a list, set, tuple or interval
 import re
 from dataclasses import dataclass
 
-from abcgrpo.grading.atoms import Atom, read_atom
+from abcgrpo.grading.atoms import Atom, plain_words, read_atom
 from abcgrpo.grading.normalization import TEXT_CLOSE, TEXT_OPEN
+from abcgrpo.grading.number_words import number_of_words
 
 _DEEPEST = 8
 _OPENING = {"(": ")", "[": "]", "\\{": "\\}", "\\langle": "\\rangle"}
@@ -29,6 +30,8 @@ class Collection:
 def read_structure(text: str, depth: int = 0) -> Collection | Atom:
     r"""A cleaned answer taken apart at its outer brackets and commas; \pm is a list of two; (5) is 5."""
     text = text.lstrip(" ,;").rstrip(" .,;")
+    if (number := number_of_words(plain_words(text))) is not None:
+        return Atom(str(number), str(number))
     if depth > _DEEPEST or "\\begin{" in text:
         return read_atom(text)
     if depth == 0 and _CONJUNCTION.search(text):

@@ -6,6 +6,7 @@ the limits (see `worker`). What cannot be read, converted or shown to be equal i
 
 import random
 from collections.abc import Iterator
+from typing import Any
 
 import sympy
 import sympy.core.random
@@ -99,7 +100,7 @@ def _ratios_equal(gold: tuple[Atom, ...], answer: tuple[Atom, ...]) -> bool:
     return all(values.equal(a * other[0], b * one[0]) for a, b in pairs)
 
 
-def _values_equal(gold, answer, tolerance: float | None) -> bool:
+def _values_equal(gold: Any, answer: Any, tolerance: float | None) -> bool:
     if isinstance(gold, sympy.Expr) and isinstance(answer, sympy.Expr):
         return values.equal(gold, answer, tolerance)
     if isinstance(gold, sympy.Set) and isinstance(answer, sympy.Set):
@@ -136,7 +137,7 @@ def _pieces(numbers: sympy.Set) -> Iterator[sympy.Basic]:
         yield numbers
 
 
-def _same_piece(one: sympy.Basic, other: sympy.Basic) -> bool:
+def _same_piece(one: Any, other: Any) -> bool:
     if isinstance(one, sympy.Interval) and isinstance(other, sympy.Interval):
         flags = one.left_open == other.left_open and one.right_open == other.right_open
         return flags and values.equal(one.start, other.start) and values.equal(one.end, other.end)
@@ -160,7 +161,7 @@ def _same_alternatives(gold: str, answer: str) -> bool:
     return sides[0] is not None and sides[1] is not None and _sets_equal(sides[0], sides[1])
 
 
-def _solutions(text: str) -> sympy.Set | None:
+def _solutions(text: str) -> Any:
     try:
         if (relations := alternatives(text)) is not None:
             symbol = relations[0].symbols()
@@ -229,11 +230,11 @@ def _inequalities_equal(gold: Node, answer: Node) -> bool:
     return factor is not None and bool(factor.is_positive)
 
 
-def _difference(relation: Node) -> sympy.Expr:
+def _difference(relation: Node) -> Any:
     return expression(relation.nodes[0]) - expression(relation.nodes[1])
 
 
-def _numerator(relation: Node) -> sympy.Expr:
+def _numerator(relation: Node) -> Any:
     return sympy.fraction(sympy.together(_difference(relation)))[0]
 
 

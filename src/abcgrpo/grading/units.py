@@ -92,16 +92,26 @@ def canonical_unit(text: str) -> str | None:
     return None
 
 
+def is_known_unit(text: str) -> bool:
+    """Whether it is a unit, or a product or quotient of units."""
+    factors = _factors(text)
+    return canonical_unit(text) is not None or (
+        len(factors) > 1 and all(factor == "/" or canonical_unit(factor) for factor in factors)
+    )
+
+
+def _factors(text: str) -> list[str]:
+    text = re.sub(r"\s*\^\s*\{?\s*(-?\d)\s*\}?", r"^\1", text.replace("\\cdot", " ").lower())
+    return text.replace("/", " / ").split()
+
+
 def unit_of_words(text: str) -> str | None:
     """The name of what is counted or measured: a known unit, a product of these, or a noun such as "apples".
 
     None where the words are none, or could change the number that they follow: "million", "squared", "or more".
     """
-    if (known := canonical_unit(text)) is not None:
-        return known
-    factors = [canonical_unit(part) for part in re.split(r"\s*(?:/|\\cdot| )\s*", text.strip())]
-    if len(factors) > 1 and all(factors):
-        return re.sub(r"\s+", " ", re.sub(r"\s*/\s*", "/", text.replace("\\cdot", " "))).strip().lower()
+    if is_known_unit(text):
+        return canonical_unit(text) or " ".join(_factors(text))
     words = re.sub(r"\s+", " ", text.strip()).lower()
     if not _NOUN.fullmatch(words) or _CHANGES_THE_VALUE.search(words):
         return None

@@ -21,7 +21,7 @@ _SAMPLE_POINTS = (
 )
 
 
-def equal(gold: Expr, answer: Expr, tolerance: float | None = None) -> bool:
+def equal(gold: Any, answer: Any, tolerance: float | None = None) -> bool:
     """Whether two numbers or expressions are equal; `tolerance` is relative to the gold, for numbers."""
     if gold == answer:
         return True
@@ -36,7 +36,7 @@ def equal(gold: Expr, answer: Expr, tolerance: float | None = None) -> bool:
     return sympy.simplify(gold - answer) == 0
 
 
-def proportional(one: Expr, other: Expr) -> Expr | None:
+def proportional(one: Any, other: Any) -> Any:
     """The constant by which one expression is a multiple of the other; None where there is none."""
     names = _in_order(one.free_symbols | other.free_symbols)
     if not names or not one.free_symbols or not other.free_symbols:
@@ -74,7 +74,7 @@ def _number(constant: Expr) -> Any:
     return found
 
 
-def _differ_somewhere(gold: Expr, answer: Expr) -> bool:
+def _differ_somewhere(gold: Any, answer: Any) -> bool:
     for point in _points(_in_order(gold.free_symbols | answer.free_symbols)):
         one, other = _number_at(gold, point), _number_at(answer, point)
         if one is not None and other is not None and abs(one - other) > Rational(1, 10**30) * max(abs(one), abs(other)):
@@ -82,7 +82,7 @@ def _differ_somewhere(gold: Expr, answer: Expr) -> bool:
     return False
 
 
-def _number_at(expression: Expr, point: dict) -> Any:
+def _number_at(expression: Any, point: dict) -> Any:
     found = expression.subs(point).evalf(50)
     if not found.is_number or not found.is_finite or found.has(sympy.Function, sympy.Integral, sympy.Sum):
         return None
