@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from abcgrpo.cli import main, repeated_options
+from abcgrpo.cli import main
+from abcgrpo.cli.evaluate import repeated_options
 
 TINY_TRAINING = """
 per_device_train_batch_size: 16

@@ -5,13 +5,23 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from peft import LoraConfig
+from peft import LoraConfig, PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig
+from transformers import MistralConfig, MistralForCausalLM, PreTrainedModel
 from trl import GRPOTrainer
 
-from abcgrpo.trl import ABCGRPOConfig, ABCGRPOTrainer
-from abcgrpo.trl.update import FastUpdate
+from abcgrpo.trl import ABCGRPOConfig, ABCGRPOTrainer, FastGRPOConfig, FastGRPOTrainer
 from abcgrpo.trl.update.head import score_fused
-from tests.trl.update.canned import EOS, GROUP, Row, Trained, largest_difference, rollouts, train, update_difference
+from tests.trl.update.canned import (
+    EOS,
+    GROUP,
+    VOCABULARY,
+    Row,
+    Trained,
+    largest_difference,
+    rollouts,
+    train,
+    update_difference,
+)
 
 GRADIENTS = 2e-5
 """Largest relative difference of a gradient's entry, over several steps; padding alone changes it by 3e-6."""
@@ -19,8 +29,11 @@ UPDATES = 1e-5
 """‖difference of the updates‖ ÷ ‖update‖ after plain SGD."""
 
 
-class Fast(FastUpdate, GRPOTrainer):
-    pass
+class Fast(FastGRPOTrainer):
+    """The update alone, so that what is logged besides is TRL's."""
+
+    def observers(self):
+        return []
 
 
 def slow(*names: str) -> list:
@@ -31,12 +44,12 @@ def slow(*names: str) -> list:
 def compare(tmp_path):
     """Train stock and fast alike; both runs."""
 
-    def run(canned=None, stock=GRPOTrainer, fast=Fast, attributes=None, adjust=None, stock_config=None, **config):
+    def run(canned=None, stock=GRPOTrainer, fast=Fast, adjust=None, stock_config=None, **config):
         canned = canned or rollouts(2, 8, seed=3)
         arguments = {"folder": str(tmp_path), "adjust": adjust} | config
         return (
             train(stock, canned, **arguments | (stock_config or {})),
-            train(fast, canned, attributes=attributes, **arguments),
+            train(fast, canned, **arguments),
         )
 
     return run
@@ -141,7 +154,7 @@ def test_packed_rows_with_the_fused_head(compare, monkeypatch, name, value):
     monkeypatch.setattr(f"abcgrpo.trl.update.{name}", value)
     fused = []
     monkeypatch.setattr("abcgrpo.trl.update.scoring.score_fused", lambda *a: fused.append(a) or score_fused(*a))
-    stock, fast = compare(attributes={"update_entropy": False})
+    stock, fast = compare(config_class=FastGRPOConfig, update_entropy=False)
     assert_same(stock, fast)
     passes = 2 * 4 * 2 - 2  # four steps of two micro-batches, the first step without old log-probs
     assert len(fused) == passes if value != 30 else 0 < len(fused) < passes
@@ -170,6 +183,72 @@ def with_lora(host: type) -> type:
 @pytest.mark.slow
 def test_adapters(compare, beta):
     assert_same(*compare(stock=with_lora(GRPOTrainer), fast=with_lora(Fast), beta=beta))
+
+
+PROMPT_LEARNING = {
+    "prompt tuning": PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=3),
+    "prefix tuning": PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=3),
+    "p-tuning": PromptEncoderConfig(task_type="CAUSAL_LM", num_virtual_tokens=3, encoder_hidden_size=16),
+}
+
+
+@pytest.mark.parametrize("kind", PROMPT_LEARNING)
+def test_adapters_that_put_tokens_before_a_row_keep_trls_layout(compare, kind):
+    def tuned(host: type) -> type:
+        class Tuned(host):
+            def __init__(self, *args, **kwargs):
+                super().__init__(*args, peft_config=PROMPT_LEARNING[kind], **kwargs)
+
+        return Tuned
+
+    torch.manual_seed(0)
+    stock = compare(stock=tuned(GRPOTrainer), fast=tuned(GRPOTrainer))[0]
+    fast = compare(stock=tuned(GRPOTrainer), fast=tuned(Fast))[1]
+    parts = fast.trainer.update_parts
+    assert parts.layout == "stock"
+    assert "does more than change weights" in parts.reasons["layout"]
+    assert parts.skip
+    assert fast.positions["grad"] < 0.9 * stock.positions["grad"] or kind != "prefix tuning"
+    assert_same(stock, fast)
+
+
+WINDOW = 6
+
+
+def windowed() -> PreTrainedModel:
+    """A Mistral whose window is shorter than most rows, and whose attention tells one token from another."""
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    config = MistralConfig(
+        vocab_size=VOCABULARY, num_key_value_heads=2, sliding_window=WINDOW, initializer_range=0.3, **sizes
+    )
+    return MistralForCausalLM(config)
+
+
+def test_rows_longer_than_a_sliding_window(compare):
+    """The weights of four optimizer steps are stock TRL's."""
+    canned = rollouts(2, 8, seed=3)
+    lengths = [len(row.prompt) + len(row.completion) for rows in canned for row in rows]
+    assert sum(length > 2 * WINDOW for length in lengths) > len(lengths) / 3
+    stock, fast = compare(canned, model=windowed, learning_rate=0.05)
+    assert len(fast.gradients) == 4
+    assert_same(stock, fast)
+    for name, weight in stock.weights.items():
+        torch.testing.assert_close(fast.weights[name], weight, rtol=1e-5, atol=1e-6)
+    assert "sliding_window" in fast.trainer.update_parts.reasons["layout"]
+
+
+def test_negative_control_the_window_matters(compare):
+    def without_window() -> PreTrainedModel:
+        model = windowed()
+        model.config.sliding_window = None
+        return model
+
+    canned = rollouts(1, 8, seed=3)
+    stock, _ = compare(canned, model=windowed, learning_rate=0.05, max_steps=1)
+    _, full = compare(canned, model=without_window, learning_rate=0.05, max_steps=1)
+    assert full.trainer.update_parts.layout == "packed"
+    assert largest_difference(full.gradients, stock.gradients) > 100 * GRADIENTS
 
 
 def with_token_advantages(host: type) -> type:
@@ -221,8 +300,8 @@ def test_importance_correction_of_vllm_keeps_trls_order(compare, mode, caplog):
             (rows := stock_rollout(prompts, host))
             | {"logprobs": [[-4.5 - 0.01 * (place % 5) for place in range(len(ids))] for ids in rows["completion_ids"]]}
         )
-        if isinstance(trainer, FastUpdate):
-            trainer.update_parts = trainer._choose_parts()
+        if isinstance(trainer, FastGRPOTrainer):
+            trainer.fast_update.choose_parts()
 
     bounds = {"vllm_importance_sampling_clip_max": 1.2 if "token" in mode else 1e6}
     if "mask" in mode:
@@ -244,8 +323,9 @@ def test_importance_correction_of_vllm_keeps_trls_order(compare, mode, caplog):
 
 
 class WithoutOldLogps(Fast):
-    def _fill_old_logps(self, batches):
-        pass
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.fast_update._fill_old_logps = lambda batches: None
 
 
 class MovesAlthoughTheCutMatters(Fast):
@@ -259,10 +339,9 @@ class SkipsTooMuch(Fast):
 
 
 class SkipsInTheKL(Fast):
-    def _choose_parts(self):
-        parts = super()._choose_parts()
-        object.__setattr__(parts, "skip", True)
-        return parts
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        object.__setattr__(self.fast_update.parts, "skip", True)
 
 
 @pytest.mark.parametrize(
@@ -298,7 +377,7 @@ def counted_tokens(rows: list[Row]) -> tuple[int, int]:
 def test_tokens_run(compare):
     """With gradient: the active rows' tokens, once. Without: theirs but for the first of four steps."""
     canned = rollouts(1, 8, seed=5)
-    stock, fast = compare(canned, attributes={"update_entropy": False})
+    stock, fast = compare(canned, config_class=FastGRPOConfig, update_entropy=False)
     everything, active = counted_tokens(canned[0])
     width = max(len(r.prompt) for r in canned[0]) + max(len(r.completion) for r in canned[0])
     assert stock.positions == {"grad": 32 * width, "no_grad": 32 * width}
@@ -324,7 +403,7 @@ def test_entropy_is_that_of_all_tokens_and_costs_no_gradient(compare):
 def test_entropy_is_measured_in_logged_steps_only(compare):
     canned = rollouts(1, 8, seed=5)
     every, second, never = (
-        compare(canned, logging_steps=steps, attributes={"update_entropy": on})[1]
+        compare(canned, logging_steps=steps, config_class=FastGRPOConfig, update_entropy=on)[1]
         for steps, on in ((1, True), (2, True), (1, False))
     )
     assert never.positions["no_grad"] < second.positions["no_grad"] < every.positions["no_grad"]
@@ -336,7 +415,7 @@ def test_entropy_is_measured_in_logged_steps_only(compare):
 
 def test_stock_switches_all_off(compare, caplog):
     with caplog.at_level(logging.INFO, "abcgrpo"):
-        stock, fast = compare(attributes={"update": "stock"})
+        stock, fast = compare(config_class=FastGRPOConfig, update="stock")
     assert largest_difference(fast.gradients, stock.gradients) == 0
     assert fast.positions == stock.positions
     assert not any(name.startswith("update/") for name in fast.logs[0])
@@ -361,7 +440,7 @@ def test_entries_that_cannot_follow_their_row_are_refused(compare):
 
 def test_unknown_switch_is_refused(compare):
     with pytest.raises(ValueError, match="update must be"):
-        compare(attributes={"update": "quick"})
+        compare(config_class=FastGRPOConfig, update="quick")
 
 
 def test_a_run_says_what_is_active_and_why_not(compare, caplog):

@@ -1,0 +1,35 @@
+"""The application that every command registers with, and what commands share."""
+
+import sys
+from typing import Any
+
+import typer
+from rich.console import Console
+
+from abcgrpo.errors import UserError
+
+app = typer.Typer(
+    name="abcgrpo",
+    help="Train language models with ABC-GRPO, and find out which clipping rule to trust.\n\n"
+    "Start with: abcgrpo run quickstart",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+
+def results() -> Console:
+    """Standard output. In a file or a pipe there is no width to fit into, so tables take what they need."""
+    return Console(width=None if sys.stdout.isatty() else 200)
+
+
+def refuse_given(options: dict[str, Any], beside: str) -> None:
+    """Refuse options that would have no effect beside another one.
+
+    Raises:
+        UserError: one of them was given.
+    """
+    for name, value in options.items():
+        if value is not None:
+            raise UserError(f"{name} has no effect with {beside}: leave it out.")

@@ -1,0 +1,132 @@
+"""`abcgrpo evaluate`: Avg@k and Pass@k of models."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from abcgrpo.cli.app import app, results
+from abcgrpo.errors import UserError
+from abcgrpo.extras import require_extras
+
+
+class ListOptions(TyperCommand):
+    """A command whose option `--benchmarks` takes all words up to the next option."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Write `--benchmarks a b` as `--benchmarks a --benchmarks b`."""
+        return super().parse_args(ctx, repeated_options(args, "--benchmarks"))
+
+
+def repeated_options(arguments: list[str], option: str) -> list[str]:
+    """`option a b` as `option a option b`, up to the next option."""
+    spread: list[str] = []
+    inside = False
+    for argument in arguments:
+        if argument.startswith("-"):
+            inside = argument == option
+            if not inside:
+                spread.append(argument)
+        else:
+            spread += [option, argument] if inside else [argument]
+    return spread
+
+
+@app.command(cls=ListOptions)
+def evaluate(
+    models: Annotated[
+        list[str],
+        typer.Argument(help="Directories or hub ids, before the options; countdown-base is the shipped base."),
+    ],
+    benchmarks: Annotated[
+        list[str],
+        typer.Option(help="aime24 aime25 amc23 hmmt202502 math500 countdown, or .jsonl and .parquet files."),
+    ] = ["countdown"],  # noqa: B006
+    samples: Annotated[int, typer.Option(min=1, help="Answers to each. More than the largest k is wise.")] = 64,
+    checkpoints: Annotated[str | None, typer.Option(help="all or last: of training runs, given as MODELS.")] = None,
+    output: Annotated[Path, typer.Option(help="Samples go to <model>/<benchmark> in here.")] = Path("evaluations"),
+    questions: Annotated[
+        int | None, typer.Option(min=1, help="The first so many. Default: all; 128 of countdown.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Copies of benchmarks, instead of the hub. Default: $ABCGRPO_DATA.")
+    ] = None,
+    sampler: Annotated[str, typer.Option(help="transformers or vllm.")] = "transformers",
+    server: Annotated[str | None, typer.Option(help="URL with /v1 of a server with OpenAI's interface.")] = None,
+    concurrency: Annotated[
+        int | None, typer.Option(min=1, help="Answers under way at the server. Default: 32.")
+    ] = None,
+    retries: Annotated[int | None, typer.Option(min=0, help="Of a request to the server. Default: 5.")] = None,
+    temperature: Annotated[float | None, typer.Option(min=0, help="0 takes the most likely token.")] = None,
+    top_p: Annotated[float | None, typer.Option(min=0, max=1)] = None,
+    top_k: Annotated[int | None, typer.Option(min=0, help="0 leaves every token in.")] = None,
+    max_new_tokens: Annotated[int | None, typer.Option(min=1, help="Length limit of an answer.")] = None,
+    prompt_template: Annotated[str | None, typer.Option(help="Text around {problem}.")] = None,
+    prompt_form: Annotated[str | None, typer.Option(help="chat or plain.")] = None,
+    pass_at_k: Annotated[
+        str, typer.Option(help="unbiased, or first-k as in the paper's released script.")
+    ] = "unbiased",
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Answers drawn and kept together.")] = None,
+    seed: int = 0,
+) -> None:
+    """Draw, grade and keep answers of models, and print Avg@k and Pass@k with 95% intervals.
+
+    Mathematics is sampled as in the paper (temperature 0.6, top_p 0.95, top_k 20) with at most 4096 tokens, countdown
+    at temperature 1 with 48. What is in the output directory already is not drawn again, and an evaluation that was
+    killed goes on. results.json, results.md and results.tex are written beside the samples.
+    """
+    require_extras("abcgrpo evaluate", "trl", *(["server"] if server else []))
+    from abcgrpo.evaluation.evaluate import Plan, default_sampling
+    from abcgrpo.evaluation.evaluate import evaluate as evaluate_model
+    from abcgrpo.evaluation.models import named_models
+    from abcgrpo.evaluation.results import Metrics, powers_of_two
+    from abcgrpo.evaluation.results import results as all_results
+    from abcgrpo.evaluation.samplers import LastSampler
+    from abcgrpo.report.evaluation import terminal, write_results
+    from abcgrpo.tasks.benchmarks import load_benchmarks
+
+    metrics = Metrics(samples, powers_of_two(samples), pass_at_k, seed)
+    options = server_options(server, sampler, concurrency, retries)
+    given = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "max_new_tokens": max_new_tokens}
+    loaded = load_benchmarks(benchmarks, data, questions)
+    named = named_models(models, checkpoints)
+    plans = {}
+    for benchmark in loaded:
+        template = benchmark.task.template.changed(prompt_template, prompt_form)
+        sampling = default_sampling(benchmark.task.name, given, seed)
+        kind = "server" if server else sampler
+        plans[benchmark.name] = Plan(sampling, samples, kind, options, batch_size, template)
+        print(f"{benchmark.name}: {len(benchmark.rows)} problems, {template.form} prompt {template.text!r}", flush=True)
+    evaluations: dict[str, dict[str, Any]] = {benchmark.name: {} for benchmark in loaded}
+    opened = LastSampler()
+    for label, model in named:
+        for benchmark in loaded:
+            directory = output / label / benchmark.name
+            evaluations[benchmark.name][label] = evaluate_model(
+                model, benchmark, plans[benchmark.name], directory, opened
+            )
+    content = write_results(all_results(evaluations, metrics), output)
+    results().print(terminal(content))
+    for note in content["notes"]:
+        print(f"- {note}")
+    print(f"Results: {output / 'results.md'}")
+
+
+def server_options(url: str | None, sampler: str, concurrency: int | None, retries: int | None) -> dict[str, str | int]:
+    """The options of a server's sampler.
+
+    Raises:
+        UserError: options of a server without one, or a server beside another sampler.
+    """
+    given = {"concurrency": concurrency, "retries": retries}
+    options = {name: value for name, value in given.items() if value is not None}
+    if url is None:
+        for name in options:
+            raise UserError(f"--{name} has no effect without --server URL.")
+        if sampler == "server":
+            raise UserError("--sampler server needs its URL: --server http://…/v1")
+        return {}
+    if sampler not in ("transformers", "server"):
+        raise UserError(f"--server samples from a server, --sampler {sampler} in this process: give one of them.")
+    return {"url": url} | options

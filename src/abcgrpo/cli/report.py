@@ -1,0 +1,74 @@
+"""`abcgrpo report`: tables, figures and a page from saved files and logs."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from abcgrpo.cli.app import app, results
+from abcgrpo.errors import UserError
+from abcgrpo.extras import require_extras
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path] | None, typer.Argument(help="Directories of experiments or of single runs.")] = None,
+    output: Annotated[Path, typer.Option(help="Where report.html, .md, .tex, .json and the figures go.")] = Path(
+        "report"
+    ),
+    log: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=PATH",
+            help="A training log: trainer_state.json, TensorBoard event files or their directory, or a run of ours. "
+            "Again with the same NAME for another seed.",
+        ),
+    ] = None,
+) -> None:
+    """Make the report from the files that runs have left, and from training logs. Nothing is trained or sampled."""
+    if not runs and not log:
+        raise UserError("Nothing to report on: give directories of experiments or runs, or --log NAME=PATH.")
+    require_extras("abcgrpo report", "report")
+    write_report(runs or [], output, [named_path(each) for each in log or []])
+
+
+def write_report(runs: list[Path], output: Path, logs: list[tuple[str, Path]] | None = None) -> None:
+    """Write the report, print its table, and name its page."""
+    from abcgrpo.report import load, write
+    from abcgrpo.report.document import terminal_comparisons
+    from abcgrpo.report.tables import terminal_table
+
+    records = load(runs, logs or [])
+    summary = write(records, output, rule_curves_of(records))
+    results().print(terminal_table(summary))
+    if comparisons := terminal_comparisons(summary):
+        results().print(comparisons)
+    for line in [*summary["verdict"], *(f"Missing: {each}" for each in summary["missing"])]:
+        print(f"- {line}")
+    print(f"Report: {output / 'report.html'}")
+
+
+def rule_curves_of(records: Any) -> dict[str, Any]:
+    """The curves of the arms' rules, computed with the objective. Loads torch, where there is a rule to draw."""
+    from abcgrpo.report.runs import boundaries_of
+
+    thresholds = {arm: found for arm, runs in records.by_arm.items() if (found := boundaries_of(runs))}
+    if not thresholds:
+        return {}
+    from abcgrpo.boundaries import Boundaries
+    from abcgrpo.curves import rule_curves
+
+    rules = {arm: {name: float(value) for name, value in found.items()} for arm, found in thresholds.items()}
+    return rule_curves({arm: Boundaries(**values) for arm, values in rules.items()})
+
+
+def named_path(text: str) -> tuple[str, Path]:
+    """`NAME=PATH` in its parts.
+
+    Raises:
+        UserError: one of them is missing.
+    """
+    name, equals, path = text.partition("=")
+    if not (name.strip() and equals and path):
+        raise UserError(f"--log {text!r} is not understood: write NAME=PATH, such as --log GRPO=runs/grpo.")
+    return name.strip(), Path(path)

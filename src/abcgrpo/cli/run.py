@@ -1,0 +1,55 @@
+"""`abcgrpo run`: an experiment."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from abcgrpo.cli.app import app
+from abcgrpo.cli.report import write_report
+from abcgrpo.errors import UserError
+from abcgrpo.extras import require_extras
+
+
+@app.command()
+def run(
+    experiment: Annotated[str, typer.Argument(help="A YAML file, or the name of a shipped experiment: quickstart.")],
+    output: Annotated[Path | None, typer.Option(help="Default: runs/ and the experiment's name.")] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Run nothing: say what the experiment will show, and what it cannot.")
+    ] = False,
+) -> None:
+    """Run an experiment: the base, every arm with every seed, their evaluation, and a report with verdicts.
+
+    What is finished is not done again, so the same command goes on after an interruption. Arms, conditions, seeds,
+    questions and samples may be added to the file afterwards: what is new is run. An arm that fails does not stop the
+    others; the exit code is then 1. Another terminal sees it with [bold]abcgrpo status[/bold].
+    """
+    require_extras("abcgrpo run", "trl", "report")
+    from abcgrpo.experiments.checks import check_experiment
+    from abcgrpo.experiments.plan import cannot_conclude
+    from abcgrpo.experiments.plan import plan as planned
+    from abcgrpo.experiments.runner import ExperimentRunner
+    from abcgrpo.experiments.specification import experiment_path, read_experiment
+
+    directory = output or Path("runs") / experiment_path(experiment).stem
+    runner = ExperimentRunner(read_experiment(experiment), directory)
+    obstacles = check_experiment(runner.experiment)
+    for change in runner.changes:
+        print(f"Other than the runs in {directory} were begun with: {change}.", file=sys.stderr, flush=True)
+    if plan:
+        print("\n".join([*planned(runner), *(f"CANNOT RUN HERE YET. {each}" for each in obstacles)]))
+        return
+    if obstacles:
+        raise UserError("\n".join(obstacles))
+    if impossible := cannot_conclude(runner.experiment):
+        print(impossible, file=sys.stderr, flush=True)
+    failures = runner.run()
+    if len(failures) == 0 or any((directory / "arms").glob("*/seed-*/evaluated.json")):
+        write_report([directory], directory / "report")
+    if failures:
+        print(f"{len(failures)} of {len(runner.jobs)} jobs failed; the same command tries them again:", file=sys.stderr)
+        for name, reason in failures.items():
+            print(f"- {name}: {reason}", file=sys.stderr)
+        sys.exit(1)

@@ -1,0 +1,91 @@
+"""`abcgrpo train`: one model from a recipe."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from abcgrpo.cli.app import app
+from abcgrpo.errors import UserError
+from abcgrpo.extras import require_extras
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    epilog="Several processes: torchrun --nproc-per-node 8 -m abcgrpo train RECIPE.yaml",
+)
+def train(
+    context: typer.Context,
+    recipe: Annotated[str, typer.Argument(help="A YAML file, or a shipped recipe: qwen3-4b-base/paper-abc-grpo.")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check all but the weights, print what would be done, and stop.")
+    ] = False,
+    json: Annotated[Path | None, typer.Option(help="With --dry-run: what was found, as JSON.")] = None,
+    num_problems: Annotated[int | None, typer.Option(help="Size of the training set.")] = None,
+    num_processes: Annotated[int | None, typer.Option(help="Processes that the batch sizes are meant for.")] = None,
+) -> None:
+    """Train one model from a recipe.
+
+    The keys are those of TRL's GRPOConfig (so TRL's documentation applies), the four thresholds eps_pos_high,
+    eps_pos_low, eps_neg_high and eps_neg_low, and model_name_or_path, task, num_problems and reward_funcs. Any of them
+    may be given again here, and wins: [bold]abcgrpo train recipe.yaml --learning_rate 1e-5 --eps_neg_high inf[/bold]
+
+    A run that was cut short goes on, exactly, when the same command is given again. SIGTERM and Ctrl-C save first.
+    """
+    require_extras("abcgrpo train", "trl")
+    from abcgrpo.experiments.recipe import read_recipe
+    from abcgrpo.experiments.shipped import recipe_path
+
+    sizes = {"num_problems": num_problems, "num_processes": num_processes}
+    given = {name: value for name, value in sizes.items() if value is not None} | field_options(context.args)
+    chosen = read_recipe(recipe_path(recipe), given)
+    is_first = os.environ.get("RANK", "0") == "0"
+    if json is not None and not dry_run:
+        raise UserError("--json has no effect without --dry-run: a run keeps its records in its directory.")
+    if dry_run:
+        from abcgrpo.experiments.dry_run import dry_run as try_recipe
+        from abcgrpo.experiments.dry_run import terminal
+        from abcgrpo.files import write_json
+
+        found = try_recipe(chosen)
+        if is_first:
+            print(terminal(found))
+        if is_first and json is not None:
+            write_json(json, found)
+        return
+    from abcgrpo.experiments.training import train as train_recipe
+
+    directory = train_recipe(chosen)
+    if is_first:
+        print(f"Trained: {directory}")
+
+
+def field_options(arguments: list[str]) -> dict[str, Any]:
+    """`--field value` and `--field=value` pairs.
+
+    Raises:
+        UserError: something else among them.
+    """
+    values: dict[str, Any] = {}
+    rest = list(arguments)
+    while rest:
+        option = rest.pop(0)
+        name, equals, value = option.removeprefix("--").partition("=")
+        if not option.startswith("--") or not name:
+            raise UserError(
+                f"{option!r} is not understood: after the recipe come pairs such as `--learning_rate 1e-5`."
+            )
+        if not equals:
+            if not rest:
+                raise UserError(f"--{name} has no value: write `--{name} VALUE`.")
+            value = rest.pop(0)
+        values[name.replace("-", "_")] = read_value(value, f"--{name}")
+    return values
+
+
+def read_value(text: str, where: str) -> Any:
+    """An option's value: a list or mapping as YAML has it (`[a, b]`, `{a: 1}`), anything else as it is."""
+    from abcgrpo.files import parse_yaml
+
+    return parse_yaml(text, where) if text[:1] in ("[", "{") else text
