@@ -113,8 +113,8 @@ def test_two_spellings_of_one_tree(text: str, same: str | None):
     [
         "", "2 3", "2{3}", r"2\frac{3}{1}", r"\frac12 3", r"\frac12\frac13", "x2", r"\sqrt{2}3", "(2)3", r"2\pi 3",
         "1/2x", r"\ln 3/2", r"\sin x(y+1)", r"\sin x/2", "2^3!", "2^3^4", "5!!!", "|x|y|", "{2+3}4", "3-{2+4}", "2_3",
-        "x'^{2", "(x", "x)", "[x)", "x+", "+-x", "x--y", r"x\cdot", r"\frac{}{2}", r"\frac12^2", r"\undefined", "x=", "=x",
-        "@", "1,000", r"3\frac{1}{2}x", r"x\%", r"\ln^{-1}x", r"\int x dx", r"\begin{cases}x\end{cases}", "a:b",
+        "x'^{2", "(x", "x)", "[x)", "x+", "+-x", "x--y", r"x\cdot", r"\frac{}{2}", r"\frac12^2", r"\undefined", "x=",
+        "=x", "@", "1,000", r"3\frac{1}{2}x", r"x\%", r"\ln^{-1}x", r"\int x dx", r"\begin{cases}x\end{cases}", "a:b",
         "(" * 5000 + "1" + ")" * 5000, "{" * 100 + "1" + "}" * 100, "+" * 4000, "x" * 3001,
     ],
 )  # fmt: skip

@@ -73,8 +73,8 @@ _NOTATION = _words(
     "frac sqrt binom cdot sum prod int lim to infty pi circ bmod mod pmod equiv mid lfloor rfloor lceil rceil begin end"
     " mathbb langle rangle ldots angle triangle parallel perp sim cong rightarrow Rightarrow mapsto forall exists quad"
     " cup cap setminus backslash in notin subset subseteq emptyset pm mp le ge ne lt gt approx prime star ast colon"
-    " vdots overline underline partial nabla det deg limsup liminf sup inf Pr wedge vee neg land lor square therefore because"
-    " complement underbrace overbrace oplus otimes infin propto measuredangle odot"
+    " vdots overline underline partial nabla det deg limsup liminf sup inf Pr wedge vee neg land lor square"
+    " therefore because complement underbrace overbrace oplus otimes propto measuredangle odot"
 )
 KNOWN_COMMANDS = FUNCTIONS | GREEK | ACCENTS | _NOTATION
 
