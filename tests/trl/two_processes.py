@@ -18,7 +18,7 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 from transformers import PrinterCallback
 
-from abcgrpo.tasks.countdown import BASE_MODEL, countdown_reward, generate
+from abcgrpo.tasks.countdown import BASE_MODEL, TASK, generate
 from abcgrpo.tasks.countdown.tokenizer import countdown_tokenizer
 from abcgrpo.trl import ABCGRPOConfig, ABCGRPOTrainer
 from abcgrpo.trl.processes import leave_process_group
@@ -50,7 +50,7 @@ def train(host: type[ABCGRPOTrainer] = ABCGRPOTrainer, **options: Any) -> dict[s
     rewards: list[float] = []
 
     def reward(**columns) -> list[float | None]:
-        scored = countdown_reward(**columns)
+        scored = TASK.reward(**columns)
         rewards.extend(scored)
         return scored
 

@@ -4,12 +4,11 @@ from typing import Any
 
 from abcgrpo.errors import UserError
 from abcgrpo.experiments.batches import plan_batches, planned_processes
-from abcgrpo.experiments.data import short_prompts, task_examples
+from abcgrpo.experiments.data import short_prompts, task_examples, task_of
 from abcgrpo.experiments.memory import estimate_memory, model_config
 from abcgrpo.experiments.recipe import Recipe, configuration_class
-from abcgrpo.experiments.training import reward_functions
 from abcgrpo.progress import quiet_libraries
-from abcgrpo.tasks import get_task
+from abcgrpo.tasks import spec_text
 from abcgrpo.tasks.sources import HubError
 from abcgrpo.trl import ABCGRPOConfig, FastGRPOConfig
 
@@ -26,8 +25,8 @@ def dry_run(recipe: Recipe) -> dict[str, Any]:
     quiet_libraries()
     processes = planned_processes(recipe)
     arguments = _planned(recipe, processes)
-    rewards = [reward.__name__ for reward in reward_functions(recipe)]
-    template = get_task(recipe.task).template.changed(recipe.prompt_template, recipe.prompt_form)
+    rewards = [reward.__name__ for reward in task_of(recipe).rewards]
+    template = task_of(recipe).template.changed(recipe.prompt_template, recipe.prompt_form)
     data = _data(recipe, arguments.seed)
     batches = plan_batches(arguments, processes, data.pop("num_problems"))
     return {
@@ -90,7 +89,7 @@ def _data(recipe: Recipe, seed: int) -> dict[str, Any]:
     except HubError as error:
         summary = f"{recipe.dataset_name}: not checked. {error}"
         return _found(recipe.num_problems, summary, columns=False, lengths=False)
-    source = recipe.dataset_name or f"{recipe.task}, generated"
+    source = recipe.dataset_name or f"task {spec_text(recipe.task)}"
     summary = f"{source}: {len(examples)} problems, with the columns {', '.join(examples[0])}"
     if recipe.max_prompt_tokens is None:
         return _found(len(examples), summary)

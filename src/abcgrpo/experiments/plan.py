@@ -6,6 +6,7 @@ from abcgrpo.comparison.significance import smallest_p_value
 from abcgrpo.experiments.runner import ExperimentRunner, device_places
 from abcgrpo.experiments.specification import Experiment
 from abcgrpo.progress import duration
+from abcgrpo.tasks import spec_text
 
 PRIMARY_METRICS = 2
 """Avg@k and Pass@k with the largest k."""
@@ -35,10 +36,10 @@ def _work(experiment: Experiment) -> list[str]:
     questions = "all" if evaluation.questions is None else evaluation.questions
     runs = f"{len(arms) * len(seeds)} runs" + (f" of {steps} optimizer steps" if steps else "")
     return [
-        f"Arms: {', '.join(arms)}; from {experiment.model_name_or_path}, on {experiment.task}.",
+        f"Arms: {', '.join(arms)}; from {experiment.model_name_or_path}, on {spec_text(experiment.task)}.",
         f"Training: {runs}, each arm with the seeds {', '.join(map(str, seeds))}.",
         f"Evaluation: the base and every checkpoint of every run, on {questions} questions of "
-        f"{evaluation.benchmark or experiment.task}, {evaluation.samples} samples each.",
+        f"{evaluation.benchmark or spec_text(experiment.task)}, {evaluation.samples} samples each.",
     ]
 
 

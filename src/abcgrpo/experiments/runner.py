@@ -32,6 +32,7 @@ from abcgrpo.experiments.specification import EvaluationPlan, Experiment
 from abcgrpo.files import locked, plain, read_json, write_json, write_yaml
 from abcgrpo.progress import PROGRESS_FILE
 from abcgrpo.run_files import ARMS, BASE, EVALUATION, EXPERIMENT, MANIFEST, TRAINING
+from abcgrpo.tasks import spec_text
 
 EVALUATED = "evaluated.json"
 """Which models of a job have all their samples."""
@@ -192,7 +193,9 @@ class ExperimentRunner:
     def _evaluation_options(self) -> list[str]:
         plan: EvaluationPlan = self.experiment.evaluation
         values = plan.model_dump(exclude={"pass_at_k", "benchmark"})
-        values |= {"benchmarks": plan.benchmark or self.experiment.task}
+        task = spec_text(self.experiment.task)
+        rewards = ",".join(self.experiment.reward_funcs or ()) or None
+        values |= {"benchmarks": plan.benchmark or task, "task": task, "reward_funcs": rewards}
         values |= {"prompt_template": self.experiment.prompt_template, "prompt_form": self.experiment.prompt_form}
         return [f"--{name.replace('_', '-')}={value}" for name, value in values.items() if value is not None]
 

@@ -5,7 +5,6 @@ checkpoints that TRL's `save_steps` asks for.
 """
 
 import errno
-import importlib
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -19,13 +18,13 @@ from transformers import PrinterCallback, TrainerCallback
 
 from abcgrpo.errors import UserError
 from abcgrpo.experiments.batches import plan_batches, require_processes
-from abcgrpo.experiments.data import training_examples
+from abcgrpo.experiments.data import task_of, training_examples, training_set
 from abcgrpo.experiments.manifest import environment, settings
 from abcgrpo.experiments.recipe import Recipe, configuration_class
 from abcgrpo.files import json_line, locked, plain, read_json, without_secrets, write_json, write_text
 from abcgrpo.progress import Progress, quiet_libraries
 from abcgrpo.run_files import MANIFEST, METRICS
-from abcgrpo.tasks import get_task, resolve_model
+from abcgrpo.tasks import resolve_model, spec_text
 from abcgrpo.trl import ABCGRPOTrainer, FastGRPOConfig, FastGRPOTrainer
 from abcgrpo.trl.checkpoints import ROLLING, differences, newest_complete, step_of
 from abcgrpo.trl.processes import leave_process_group
@@ -63,9 +62,9 @@ def _train(recipe: Recipe) -> Path:
     output = Path(str(arguments.output_dir))
     main = arguments.process_index == 0
     require_processes(recipe, arguments.world_size)
-    dataset = Dataset.from_list(training_examples(recipe, arguments.seed))
+    dataset = training_set(training_examples(recipe, arguments.seed))
     plan_batches(arguments, arguments.world_size, len(dataset))  # refuses a set that does not fill one rollout
-    rewards = reward_functions(recipe)
+    rewards = task_of(recipe).rewards
     with _claimed(output) if main else nullcontext():
         resumes = _may_go_on(recipe, output)
         trainer = _trainer(recipe, arguments, dataset, rewards)
@@ -206,28 +205,8 @@ def _trainer(recipe: Recipe, arguments: FastGRPOConfig, dataset: Dataset, reward
         ) from error
     if isinstance(trainer, ABCGRPOTrainer):  # TRL's own losses have TRL's own card
         trainer.card_base = recipe.model_name_or_path
-        trainer.card_data = recipe.dataset_name or f"{len(dataset)} problems of the task {recipe.task}"
+        trainer.card_data = recipe.dataset_name or f"{len(dataset)} problems of the task {spec_text(recipe.task)}"
     return trainer
-
-
-def reward_functions(recipe: Recipe) -> list[Callable]:
-    """The recipe's reward functions, or the task's own.
-
-    Raises:
-        UserError: one that cannot be imported.
-    """
-    if recipe.reward_funcs is None:
-        return [get_task(recipe.task).reward]
-    sys.path.insert(0, str(Path.cwd()))
-    return [_imported(name) for name in recipe.reward_funcs]
-
-
-def _imported(name: str) -> Callable:
-    module, _, function = name.rpartition(".")
-    try:
-        return getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"reward_funcs: {name!r} cannot be imported as module.function: {error}.") from error
 
 
 class _RunLog(TrainerCallback):

@@ -100,7 +100,7 @@ _REWRITINGS = [
 
 
 def clean(answer: str) -> str:
-    """The answer with one spelling for each sign, no styles, no spacing commands, no delimiters of mathematics.
+    """The answer with one spelling for each sign, no styles, no spacing commands, no math delimiters.
 
     What stood in a command for text is left between `TEXT_OPEN` and `TEXT_CLOSE`.
     """
@@ -110,7 +110,7 @@ def clean(answer: str) -> str:
     text = re.sub("[₀-₉]+", lambda run: "_{" + "".join(map(_SUBSCRIPTS.__getitem__, run.group())) + "}", text)
     text = re.sub(r"√\s*(\d+|[a-zA-Z])", r"\\sqrt{\1}", text).replace("√", r"\sqrt ")
     text = unicodedata.normalize("NFKC", text.translate(_CHARACTERS)).translate(_CHARACTERS)
-    # A control character or half of a pair is no mathematics: mark it, so that "4␀2" does not become 42.
+    # A control character or half of a pair is no math: mark it, so that "4␀2" does not become 42.
     text = "".join(_visible(character) for character in text)
     text = _without_styles(text)
     for pattern, replacement in _REWRITINGS:
@@ -132,7 +132,7 @@ class Atom:
     """The canonical name of its unit, or the words that stand after it; None where there is neither."""
     percent: bool
     words: bool
-    """Whether it is a word or a phrase, not mathematics."""
+    """Whether it is a word or a phrase, not math."""
 
 
 _THOUSANDS = re.compile(r"([+-]?)(\d{1,3}(?:,\d{3})+|\d{1,3}(?: \d{3})+)(\.\d+)?")

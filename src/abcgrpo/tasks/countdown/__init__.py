@@ -2,16 +2,16 @@
 
 from pathlib import Path
 
-from abcgrpo.errors import UserError
 from abcgrpo.grading.verdict import Verdict
-from abcgrpo.tasks import Row, Task, TrainingData, text_of
 from abcgrpo.tasks.countdown.problems import Problem, Split, generate, verify
 from abcgrpo.tasks.prompts import BARE
+from abcgrpo.tasks.task import Row, SamplingDefaults, Task, TrainingData
 
 BASE_MODEL = Path(__file__).parent / "base"
 """A `Qwen3ForCausalLM` with a character tokenizer, made by `abcgrpo.tasks.countdown.pretrain`."""
 
 BENCHMARK_SEED = 2601
+BENCHMARK_QUESTIONS = 128
 DEFAULT_PROBLEMS = 4096
 
 
@@ -33,23 +33,13 @@ def rows(split: Split, count: int, seed: int) -> list[Row]:
     ]
 
 
-def countdown_reward(completions, numbers, target, **_) -> list[float | None]:
-    """1.0 for a chain of correct steps to the target, else 0.0; TRL's signature."""
-    return [
-        float(verify(given, goal, text_of(completion)))
-        for completion, given, goal in zip(completions, numbers, target, strict=True)
-    ]
-
-
 def training_rows(data: TrainingData) -> list[Row]:
     """`data.count` problems (4,096 by default) of the training split, by its seed.
 
     Raises:
         UserError: options of a data set, since problems are generated.
     """
-    for name in ("dataset_name", "dataset_config", "skip_unusable_rows"):
-        if getattr(data, name):
-            raise UserError(f"{name} has no effect with task countdown, which generates its problems: leave it out.")
+    data.refuse_data_set("countdown")
     return rows("train", data.count or DEFAULT_PROBLEMS, data.seed)
 
 
@@ -66,9 +56,10 @@ TASK = Task(
     name="countdown",
     template=BARE,
     training_rows=training_rows,
-    benchmark_rows=lambda count: rows("test", count, BENCHMARK_SEED),
-    reward=countdown_reward,
     grade=grade,
+    held_out_rows=lambda count: rows("test", count or BENCHMARK_QUESTIONS, BENCHMARK_SEED),
+    sampling=SamplingDefaults(max_new_tokens=48),
+    graded_by=("numbers", "target"),
 )
 
-__all__ = ["BASE_MODEL", "TASK", "Problem", "countdown_reward", "generate", "rows", "verify"]
+__all__ = ["BASE_MODEL", "TASK", "Problem", "generate", "rows", "verify"]
