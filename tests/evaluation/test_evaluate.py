@@ -188,7 +188,9 @@ def test_a_plan_holds_every_sample_once_with_a_seed_of_its_own():
 
 def test_sampling_defaults_and_options_without_effect():
     assert default_sampling(get_task("mathematics"), {}, 3) == Sampling(0.6, 0.95, 20, 4096, 3)
-    assert default_sampling(get_task("mathematics"), {"temperature": 0.0, "top_p": None}, 0) == Sampling(0.0, 1.0, 0, 4096, 0)
+    assert default_sampling(get_task("mathematics"), {"temperature": 0.0, "top_p": None}, 0) == Sampling(
+        0.0, 1.0, 0, 4096, 0
+    )
     with pytest.raises(UserError, match="no effect"):
         default_sampling(get_task("mathematics"), {"temperature": 0.0, "top_p": 0.9}, 0)
     with pytest.raises(UserError, match="top_p"):

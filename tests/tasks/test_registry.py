@@ -19,7 +19,7 @@ PACKAGE = Path(abcgrpo.__file__).parent
 
 ROWS = [{"question": f"How many letters has {'x' * n}?", "letters": n, "hint": {"kind": "count"}} for n in range(1, 9)]
 
-MINE = '''
+MINE = """
 train_dataset = "train.jsonl"
 eval_dataset = "test.jsonl"
 prompt_template = "{problem} Answer:"
@@ -29,16 +29,16 @@ sampling = {"max_new_tokens": 7}
 def grade(text, row):
     assert row["hint"] == {"kind": "count"}
     return 1 - abs(int(text) - row["letters"]) / 10
-'''
+"""
 
-TRL = '''
+TRL = """
 def score(completions, letters, **columns):
     return [float(str(n) in c) for c, n in zip(completions, letters)]
 
 class Mine:
     train_dataset = [{"prompt": "How many letters has x?", "letters": 1}]
     reward_funcs = [score]
-'''
+"""
 
 
 @pytest.fixture

@@ -32,9 +32,7 @@ def score(row: dict, response: str) -> float:
     [("15-9=6,6+1=7", 1.0), ("15-9=6,6+1=8", 0.0), ("9-6=3,15-3=12", 0.0), ("7", 0.0), ("", 0.0)],
 )
 def test_countdown_is_verified(answer, expected):
-    (row,) = verl_rows(
-        [{"id": "x", "problem": "15,9,1:7>", "numbers": [15, 9, 1], "target": 7}], TASK.template, TASK
-    )
+    (row,) = verl_rows([{"id": "x", "problem": "15,9,1:7>", "numbers": [15, 9, 1], "target": 7}], TASK.template, TASK)
     assert score(row, answer) == expected
 
 

@@ -8,6 +8,7 @@ from typer.core import TyperCommand
 
 from abcgrpo.cli.app import app, results
 from abcgrpo.errors import UserError
+from abcgrpo.extras import require_extras
 from abcgrpo.tasks.registry import DEFAULT
 
 
@@ -84,6 +85,7 @@ def evaluate(
     top_p 0.95, top_k 20) with at most 4096 tokens. What is in the output directory already is not drawn again, and an
     evaluation that was killed goes on. results.json, results.md and results.tex are written beside the samples.
     """
+    require_extras("abcgrpo evaluate", "trl", *(["server"] if server else []))
     from abcgrpo.evaluation.evaluate import Plan, default_sampling
     from abcgrpo.evaluation.evaluate import evaluate as evaluate_model
     from abcgrpo.evaluation.models import named_models
@@ -91,14 +93,15 @@ def evaluate(
     from abcgrpo.evaluation.results import results as all_results
     from abcgrpo.evaluation.samplers import LastSampler
     from abcgrpo.report.evaluation import terminal, write_results
-    from abcgrpo.tasks import get_task
+    from abcgrpo.tasks import get_rewards, get_task
     from abcgrpo.tasks.benchmarks import load_benchmarks
 
     metrics = Metrics(samples, powers_of_two(samples), pass_at_k, seed)
     options = server_options(server, sampler, concurrency, retries)
     given = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "max_new_tokens": max_new_tokens}
+    names = [name.strip() for name in reward_funcs.split(",")] if reward_funcs else []
     grader = get_task(task, "--task") if task else None
-    loaded = load_benchmarks(benchmarks, data, questions, grader, imported_rewards(reward_funcs))
+    loaded = load_benchmarks(benchmarks, data, questions, grader, get_rewards(names, "--reward-funcs"))
     named = named_models(models, checkpoints)
     plans = {}
     for benchmark in loaded:
@@ -120,17 +123,6 @@ def evaluate(
     for note in content["notes"]:
         print(f"- {note}")
     print(f"Results: {output / 'results.md'}")
-
-
-def imported_rewards(names: str | None) -> list[Any]:
-    """Rewards by their import paths, with commas between.
-
-    Raises:
-        UserError: one that cannot be imported.
-    """
-    from abcgrpo.named import resolve
-
-    return [resolve(name.strip(), {}, "reward", "--reward-funcs") for name in (names or "").split(",") if name.strip()]
 
 
 def server_options(url: str | None, sampler: str, concurrency: int | None, retries: int | None) -> dict[str, str | int]:

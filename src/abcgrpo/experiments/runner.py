@@ -30,16 +30,17 @@ from abcgrpo.evaluation.models import checkpoints_of
 from abcgrpo.experiments.board import Board, JobState
 from abcgrpo.experiments.specification import EvaluationPlan, Experiment
 from abcgrpo.files import locked, plain, read_json, write_json, write_yaml
-from abcgrpo.progress import PROGRESS_FILE
+from abcgrpo.progress import ERROR_FILE, PROGRESS_FILE
 from abcgrpo.run_files import ARMS, BASE, EVALUATION, EXPERIMENT, MANIFEST, TRAINING
-from abcgrpo.tasks import spec_text
+from abcgrpo.tasks import get_task, spec_text
+from abcgrpo.tasks.benchmarks import file_grader
 
 EVALUATED = "evaluated.json"
 """Which models of a job have all their samples."""
 
 
 class CommandFailed(Exception):
-    """A command ended with another exit code than 0; the message says where its output is, and its last line."""
+    """A command ended with another exit code than 0; the message has its error and says where its output is."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,11 @@ class Job:
     def progress_file(self) -> Path:
         """Where the job's current command reports how far it is."""
         return self.directory / "progress.json"
+
+    @property
+    def error_file(self) -> Path:
+        """Where the job's current command leaves the reason of its failure."""
+        return self.directory / ERROR_FILE
 
     @property
     def training(self) -> Path:
@@ -193,15 +199,17 @@ class ExperimentRunner:
     def _evaluation_options(self) -> list[str]:
         plan: EvaluationPlan = self.experiment.evaluation
         values = plan.model_dump(exclude={"pass_at_k", "benchmark"})
-        task = spec_text(self.experiment.task)
+        grader = file_grader(plan.benchmark, get_task(self.experiment.task))
         rewards = ",".join(self.experiment.reward_funcs or ()) or None
-        values |= {"benchmarks": plan.benchmark or task, "task": task, "reward_funcs": rewards}
+        values |= {"benchmarks": plan.benchmark or spec_text(self.experiment.task)}
+        values |= {"task": grader and grader.found_by, "reward_funcs": rewards}
         values |= {"prompt_template": self.experiment.prompt_template, "prompt_form": self.experiment.prompt_form}
         return [f"--{name.replace('_', '-')}={value}" for name, value in values.items() if value is not None]
 
     def _command(self, job: Job, place: dict[str, str], *arguments: str) -> None:
         """Run one command of this package with its output in the job's log."""
         job.progress_file.unlink(missing_ok=True)
+        job.error_file.unlink(missing_ok=True)
         environment = os.environ | {PROGRESS_FILE: str(job.progress_file)} | place
         log = job.directory / "log.txt"
         with log.open("a", encoding="utf-8") as output:
@@ -216,8 +224,17 @@ class ExperimentRunner:
             assert child.stdin is not None
             child.stdin.close()
         if code != 0:
-            lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-            raise CommandFailed(f"`abcgrpo {arguments[0]}` ended with exit code {code}: {lines[-1]} (all of it: {log})")
+            raise CommandFailed(f"`abcgrpo {arguments[0]}` {_reason(code, job.error_file)} (its output: {log})")
+
+
+def _reason(code: int, error_file: Path) -> str:
+    """Why a command failed: in its own words, or by the signal that ended it."""
+    if error_file.exists():
+        return f"failed: {error_file.read_text(encoding='utf-8', errors='replace').strip()}"
+    if code < 0:
+        memory = "; the system does so where memory runs out" if -code == signal.SIGKILL else ""
+        return f"was ended by {signal.Signals(-code).name}{memory}"
+    return f"ended with exit code {code} and said no reason"
 
 
 def device_places(jobs: int) -> list[dict[str, str]]:

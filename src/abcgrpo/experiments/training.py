@@ -17,6 +17,7 @@ from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
 
 from abcgrpo.errors import UserError
+from abcgrpo.experiments.arguments import check_arguments, make_arguments, missing_here
 from abcgrpo.experiments.batches import plan_batches, require_processes
 from abcgrpo.experiments.data import task_of, training_examples, training_set
 from abcgrpo.experiments.manifest import environment, settings
@@ -26,9 +27,9 @@ from abcgrpo.progress import Progress, quiet_libraries
 from abcgrpo.run_files import MANIFEST, METRICS
 from abcgrpo.tasks import resolve_model, spec_text
 from abcgrpo.trl import ABCGRPOTrainer, FastGRPOConfig, FastGRPOTrainer
-from abcgrpo.trl.checkpoints import ROLLING, differences, newest_complete, step_of
 from abcgrpo.trl.processes import leave_process_group
-from abcgrpo.trl.resume import FREE
+from abcgrpo.trl.resume.checkpoints import ROLLING, differences, newest_complete, step_of
+from abcgrpo.trl.resume.configuration import FREE
 
 NO_WRITING = {
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO,
@@ -58,10 +59,13 @@ def train(recipe: Recipe) -> Path:
 
 def _train(recipe: Recipe) -> Path:
     quiet_libraries()
-    arguments = _arguments(recipe)
+    arguments = make_arguments(recipe, configuration_class(recipe.objective))
+    check_arguments(arguments)
     output = Path(str(arguments.output_dir))
     main = arguments.process_index == 0
     require_processes(recipe, arguments.world_size)
+    if obstacles := missing_here(arguments):
+        raise UserError("\n".join(obstacles))
     dataset = training_set(training_examples(recipe, arguments.seed))
     plan_batches(arguments, arguments.world_size, len(dataset))  # refuses a set that does not fill one rollout
     rewards = task_of(recipe).rewards
@@ -176,17 +180,6 @@ def _manifest(recipe: Recipe, trainer: FastGRPOTrainer, output: Path, state: Pat
 def _recorded(recipe: Recipe) -> dict[str, Any]:
     """The recipe as `run.json` has it."""
     return plain(without_secrets(recipe.to_flat()))
-
-
-def _arguments(recipe: Recipe) -> FastGRPOConfig:
-    """The trainer's arguments. Quiet by default: progress and metrics have their own places."""
-    quiet = {"report_to": [], "disable_tqdm": True}
-    if recipe.training.get("resume_from_checkpoint"):
-        raise UserError("resume_from_checkpoint has no effect: an unfinished run in output_dir goes on by itself.")
-    try:
-        return configuration_class(recipe.objective)(**(quiet | recipe.training))
-    except (ValueError, TypeError) as error:
-        raise UserError(f"The recipe's training fields do not fit together: {error}") from error
 
 
 def _trainer(recipe: Recipe, arguments: FastGRPOConfig, dataset: Dataset, rewards: list[Callable]) -> FastGRPOTrainer:

@@ -14,7 +14,7 @@
 """
 
 from abcgrpo.tasks.bases import BASES, resolve_model
-from abcgrpo.tasks.registry import DEFAULT, Spec, get_task, spec_text
+from abcgrpo.tasks.registry import DEFAULT, Spec, get_rewards, get_task, spec_text
 from abcgrpo.tasks.task import Row, SamplingDefaults, Task, TrainingData, with_prompts
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Spec",
     "Task",
     "TrainingData",
+    "get_rewards",
     "get_task",
     "resolve_model",
     "spec_text",

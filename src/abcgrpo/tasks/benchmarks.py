@@ -111,6 +111,14 @@ def load_benchmark(
     return _identified(held_back.name, held_back, rows, f"held back by {held_back.found_by}")
 
 
+def file_grader(benchmark: str | None, task: Task) -> Task | None:
+    """What an experiment on `task` grades its benchmark by: the task itself, if that is a file and the task takes one.
+
+    None for what says itself how it is graded. A file beside a task that generates its problems is mathematics.
+    """
+    return task if benchmark is not None and is_file_name(benchmark) and task.checked_rows else None
+
+
 def load_benchmarks(
     wanted: Sequence[str],
     data: Path | None = None,
@@ -125,6 +133,8 @@ def load_benchmarks(
     """
     for name in wanted:
         _require_name(name)
+    if task is not None and not any(is_file_name(name) for name in wanted):
+        raise UserError(f"The task {task.name} has no effect: it grades files, and {', '.join(wanted)} is none.")
     if data is not None and not any(name in KNOWN for name in wanted):
         raise UserError(f"The copies in {data} have no effect: none of {', '.join(wanted)} is taken from them.")
     loaded = [load_benchmark(name, data, questions, task, rewards) for name in wanted]

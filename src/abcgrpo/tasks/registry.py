@@ -1,13 +1,14 @@
 """From what a user writes after `task:` to the task. No module outside `abcgrpo.tasks` knows a task by name."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from abcgrpo.errors import UserError
 from abcgrpo.named import resolve
 from abcgrpo.tasks.own import module_of_file, task_from
+from abcgrpo.tasks.scores import Reward
 from abcgrpo.tasks.task import Task
 
 TASKS = {
@@ -61,6 +62,21 @@ def get_task(given: Task | str | Mapping[str, Any], where: str = "task") -> Task
     if name in FAMILIES:
         raise UserError(f"{where}: {name} has many tasks: write {name}/NAME.")
     return task_from(thing, name.replace(":", ".").rpartition(".")[2], spec, parameters, where)
+
+
+def get_rewards(names: Sequence[str], where: str = "reward_funcs") -> list[Reward]:
+    """Rewards in TRL's signature by their import paths, `module.function` or `module:function`.
+
+    Raises:
+        UserError: one that cannot be imported, or that is no function.
+    """
+    found = []
+    for name in names:
+        reward = resolve(name, {}, "reward", where)
+        if not callable(reward):
+            raise UserError(f"{where}: {name!r} is {type(reward).__name__}, not a function.")
+        found.append(reward)
+    return found
 
 
 def spec_text(given: Task | str | Mapping[str, Any]) -> str:
