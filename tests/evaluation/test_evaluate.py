@@ -36,7 +36,7 @@ def test_every_sample_is_kept_and_its_verdict_can_be_checked(undisturbed):
     ]
     for line in lines:
         row = questions[line["problem"]]
-        assert line["correct"] == verify(row["numbers"], row["target"], line["text"])
+        assert line["correct"] == verify(line["text"], row["numbers"], row["target"])
         assert line["reason"] == ("exact" if line["correct"] else "different")
         assert line["finish_reason"] in ("stop", "length")
         assert line["prompt_sha256"] == prompt_hash(row["problem"])

@@ -6,6 +6,8 @@
     <output>/arms/<arm>/seed-<n>/evaluation/checkpoint-<step>/
     <output>/report/
 
+With conditions there is an `arms` for each, in <output>/conditions/<condition>/.
+
 What is finished is not done again. A training run or an evaluation that was cut short goes on.
 """
 
@@ -31,7 +33,7 @@ from abcgrpo.experiments.board import Board, JobState
 from abcgrpo.experiments.specification import EvaluationPlan, Experiment
 from abcgrpo.files import locked, plain, read_json, write_json, write_yaml
 from abcgrpo.progress import ERROR_FILE, PROGRESS_FILE
-from abcgrpo.run_files import ARMS, BASE, EVALUATION, EXPERIMENT, MANIFEST, TRAINING
+from abcgrpo.run_files import BASE, EVALUATION, EXPERIMENT, MANIFEST, TRAINING, job_directory
 from abcgrpo.tasks import get_task, spec_text
 from abcgrpo.tasks.benchmarks import file_grader
 
@@ -104,11 +106,10 @@ class ExperimentRunner:
 
     def _plan(self) -> Iterator[Job]:
         yield Job(BASE, self.output / BASE)
-        for seed in self.experiment.seeds:
-            for arm in self.experiment.arms:
-                directory = self.output / ARMS / arm / f"seed-{seed}"
-                recipe = self.experiment.recipe(arm, seed, str(directory / TRAINING))
-                yield Job(f"{arm}, seed {seed}", directory, recipe.to_flat())
+        for run in self.experiment.runs():
+            directory = job_directory(self.output, *run)
+            recipe = self.experiment.recipe(run.arm, run.seed, str(directory / TRAINING), run.condition)
+            yield Job(run.name, directory, recipe.to_flat())
 
     def run(self) -> dict[str, str]:
         """Do what is not done yet, several jobs at a time. Returns what went wrong, by the names of the jobs.

@@ -11,7 +11,28 @@ from abcgrpo.rules.rule import Rule
 RULES = {
     "open": "abcgrpo.rules.open:Open",
     "grpo": "abcgrpo.rules.grpo:GRPO",
+    "clip_higher": "abcgrpo.rules.clip_higher:ClipHigher",
+    "dual_clip": "abcgrpo.rules.dual_clip:DualClip",
+    "two_sided": "abcgrpo.rules.two_sided:TwoSided",
     "abc_grpo": "abcgrpo.boundaries:Boundaries",
+    "only_q1": "abcgrpo.rules.only_one_quadrant:OnlyQ1",
+    "only_q2": "abcgrpo.rules.only_one_quadrant:OnlyQ2",
+    "only_q3": "abcgrpo.rules.only_one_quadrant:OnlyQ3",
+    "only_q4": "abcgrpo.rules.only_one_quadrant:OnlyQ4",
+    "gspo": "abcgrpo.rules.gspo:GSPO",
+    "gmpo": "abcgrpo.rules.gmpo:GMPO",
+    "dppo_tv": "abcgrpo.rules.dppo_tv:DPPOTV",
+    "dppo_kl": "abcgrpo.rules.dppo_kl:DPPOKL",
+    "abc_probability": "abcgrpo.rules.abc_probability:ABCProbability",
+    "dcpo": "abcgrpo.rules.dcpo:DCPO",
+    "m2po": "abcgrpo.rules.m2po:M2PO",
+    "cispo": "abcgrpo.rules.cispo:CISPO",
+    "ce_gppo": "abcgrpo.rules.ce_gppo:CEGPPO",
+    "topr": "abcgrpo.rules.topr:TOPR",
+    "sapo": "abcgrpo.rules.sapo:SAPO",
+    "spo": "abcgrpo.rules.spo:SPO",
+    "self_tuned": "abcgrpo.rules.self_tuned:SelfTuned",
+    "bapo": "abcgrpo.rules.bapo:BAPO",
 }
 """Name → import path. A rule of one's own needs no line here."""
 

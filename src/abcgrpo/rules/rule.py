@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from abcgrpo.named import import_path
+from abcgrpo.rules.parameter import check_parameters
 from abcgrpo.tokens import RatioLevel, Tokens, importance_ratio
 
 
@@ -18,10 +19,11 @@ class Rule:
     w = r where a rule leaves a token alone.
 
     A rule is a dataclass (frozen, unless it adapts) whose fields are its parameters, each with a default, and one
-    method, `surrogate`. Everything else follows from these: the loss, the weight w, curves, records.
+    method, `surrogate`. Everything else follows from these: the loss, the weight w, curves, records. Parameters that
+    are declared with `abcgrpo.rules.parameter` are checked.
 
     Raises:
-        UserError: a parameter that does not fit; the message names it.
+        ValueError: a parameter that does not fit; the message names it.
     """
 
     name: ClassVar[str]
@@ -38,6 +40,14 @@ class Rule:
         super().__init_subclass__(**arguments)
         if "name" not in cls.__dict__:
             cls.name = import_path(cls)
+
+    def __post_init__(self) -> None:
+        check_parameters(self)
+
+    @property
+    def largest_weight(self) -> float:
+        """What w never exceeds: |∂loss/∂logπ| ≤ A_max times this (paper, eq. 16). `inf`: the rule has no such bound."""
+        return math.inf
 
     def surrogate(self, tokens: Tokens) -> Tensor:
         """What is maximized, per token; (B, T). The token loss is its negative. Masked positions may hold anything

@@ -13,6 +13,8 @@ from abcgrpo.tasks.task import Task
 
 TASKS = {
     "countdown": "abcgrpo.tasks.countdown:TASK",
+    "base-conversion": "abcgrpo.tasks.base_conversion:TASK",
+    "maze": "abcgrpo.tasks.maze:TASK",
     "mathematics": "abcgrpo.tasks.mathematics:TASK",
 }
 """Name → import path. A task of one's own needs no line here."""
