@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from abcgrpo.evaluation.growth import blocks, grow
 from abcgrpo.evaluation.samplers import BATCH_SIZES, Sampler, open_sampler
 from abcgrpo.evaluation.sampling import Sampling, plan_batches
 from abcgrpo.evaluation.store import Evaluation, SampleStore, read_evaluation
@@ -44,7 +45,8 @@ def evaluate(
 ) -> Evaluation:
     """Draw and grade the answers that `directory` does not hold yet, and return the evaluation.
 
-    A killed evaluation goes on where it stopped, with the samples that an undisturbed one would have drawn.
+    A killed evaluation goes on where it stopped, with the samples that an undisturbed one would have drawn. One that
+    differs in having fewer questions or samples grows: see `abcgrpo.evaluation.growth`.
 
     Args:
         model: a directory or hub id; for a server, what it calls the model.
@@ -73,11 +75,16 @@ def evaluate(
     }
     if "url" in plan.options:
         settings["url"] = plan.options["url"]
+    stages = grow(directory, settings, benchmark.graded)
     store = SampleStore(directory, settings, {"source": benchmark.source})
     asked = with_prompts(benchmark.rows, template)
     prompts = [row["prompt"] for row in asked]
-    problems = [problem_text(row["problem"]) for row in asked]
-    batches = plan_batches(problems, plan.samples, batch_size, plan.sampling.seed)
+    batches = plan_batches(
+        [problem_text(row["problem"]) for row in asked],
+        blocks(len(asked), plan.samples, stages),
+        batch_size,
+        plan.sampling.seed,
+    )
     keys = [[(benchmark.ids[request.question], request.sample) for request in batch] for batch in batches]
     with locked(directory, f"Another process is adding samples to {directory}."):
         finished = store.finished_batches(keys)

@@ -63,11 +63,19 @@ class Benchmark:
     task: Task
     rows: list[Row] = field(repr=False)
     """Each with `problem` and its other columns."""
-    ids: list[str] = field(repr=False)
-    """What samples call each row."""
+    graded: list[Row] = field(repr=False)
+    """Of each row `id`, what samples call it, `problem`, and what it is graded by."""
     source: str
-    sha256: str
-    """Of the problems and what they are graded by, in their order."""
+
+    @property
+    def ids(self) -> list[str]:
+        """What samples call each row."""
+        return [row["id"] for row in self.graded]
+
+    @property
+    def sha256(self) -> str:
+        """Of the problems and what they are graded by, in their order."""
+        return rows_hash(self.graded)
 
 
 def names() -> list[str]:
@@ -189,7 +197,7 @@ def _identified(name: str, task: Task, rows: list[Row], source: str) -> Benchmar
     graded = [
         {"id": each, "problem": row["problem"]} | task.truth_columns(row) for each, row in zip(ids, rows, strict=True)
     ]
-    return Benchmark(name, task, rows, ids, source, _digest(repr(graded)))
+    return Benchmark(name, task, rows, graded, source)
 
 
 def content_hash(rows: Sequence[dict[str, Any]]) -> str:
@@ -245,6 +253,11 @@ def _canonical_gold(answer: object) -> str:
         return str(Fraction(text))
     except (ValueError, ZeroDivisionError):
         return _canonical(text)
+
+
+def rows_hash(rows: Sequence[Row]) -> str:
+    """SHA-256 of rows as they are, in their order."""
+    return _digest(repr(list(rows)))
 
 
 def _digest(text: str) -> str:
