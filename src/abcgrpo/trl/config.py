@@ -156,8 +156,6 @@ class ABCGRPOConfig(FastGRPOConfig):
             `REFUSED_OPTIONS`); the message names the option and what to use instead.
     """
 
-    _VALID_DICT_FIELDS: ClassVar[list[str]] = [*FastGRPOConfig._VALID_DICT_FIELDS, "rule"]
-
     rule: dict[str, Any] | str | None = field(
         default=None,
         metadata={
