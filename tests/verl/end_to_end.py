@@ -12,7 +12,7 @@ by the same command. Asserted, or the exit code is not 0:
   made four steps for each of the trainer's at the end;
 - the rollout samples with the trainer's weights in every step: both give the sampled tokens the same probabilities.
 
-With `--steps` a seed's run is that long and not killed, and the first two are not asserted but for the optimizer's steps.
+With `--steps` a seed's run is that long and not killed: asserted are the optimizer's steps and the probabilities.
 
 `end-to-end.md` in the output directory tells what was seen.
 """
