@@ -69,12 +69,12 @@ def test_without_the_baseline_nothing_is_compared(experiment):
     assert summarize(load([experiment]))["comparisons"] == []
 
 
-def test_trls_own_losses_have_thresholds_where_these_describe_them(experiment):
-    for loss_type, expected in (("grpo", "inf"), ("cispo", None)):
+def test_trls_own_losses_are_named_by_the_rule_that_they_equal(experiment):
+    for loss_type, expected in (("grpo", "abc_grpo"), ("cispo", "cispo"), ("vespo", None)):
         for path in (experiment / "arms" / "ABC-GRPO").glob("*/training/run.json"):
             manifest = read_json(path)
             manifest["recipe"] |= {"objective": "trl", "loss_type": loss_type}
             write_json(path, manifest)
         arms = summarize(load([experiment]))["arms"]
-        assert (arms["ABC-GRPO"]["boundaries"] or {}).get("eps_pos_low") == expected
-        assert arms["GRPO"]["boundaries"] is not None
+        assert (arms["ABC-GRPO"]["rule"] or {}).get("name") == expected
+        assert arms["GRPO"]["rule"] is not None

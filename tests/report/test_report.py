@@ -3,9 +3,11 @@
 import csv
 import json
 import math
+from types import SimpleNamespace
 
 import pytest
 
+from abcgrpo.cli.report import rule_curves_of
 from abcgrpo.errors import UserError
 from abcgrpo.files import write_json
 from abcgrpo.report import load, write
@@ -13,10 +15,13 @@ from abcgrpo.report.comparison import headline
 from abcgrpo.report.diagrams import forest_panels
 from abcgrpo.report.document import latex, markdown
 from abcgrpo.report.records import RunRecord
-from abcgrpo.report.runs import boundaries_of
+from abcgrpo.report.runs import THRESHOLDS, rule_of
 from abcgrpo.report.summary import summarize
 from abcgrpo.report.tables import rows
+from abcgrpo.rules import resolve_rule
 from tests.report.experiments import comparison, evaluation, run, specification
+
+GRPO_RULE = {"name": "abc_grpo", "eps_pos_high": 0.2, "eps_pos_low": "inf", "eps_neg_high": "inf", "eps_neg_low": 0.2}
 
 
 @pytest.fixture
@@ -42,7 +47,7 @@ def test_every_figure_of_the_summary(experiment):
     assert grpo["evaluation"]["countdown"]["avg@2"]["value"] == pytest.approx(0.5)
     # Pass@2 of 1, 2 and 3 right of 4 is 1 − C(3,2)/6, 1 − C(2,2)/6, 1.
     assert grpo["evaluation"]["countdown"]["pass@2"]["value"] == pytest.approx((0.5 + 5 / 6 + 1) / 3)
-    assert grpo["boundaries"] == {"eps_pos_high": 0.2, "eps_pos_low": "inf", "eps_neg_high": "inf", "eps_neg_low": 0.2}
+    assert grpo["rule"] == GRPO_RULE
     assert report["entropy_ratio"] == {"ABC-GRPO / GRPO": pytest.approx(2.0), "GRPO / ABC-GRPO": pytest.approx(0.5)}
     against = {(d["arm"], d["minus"]): d["avg@2"]["value"] for d in report["differences"]}
     assert against == pytest.approx({("GRPO", "base"): 0.25, ("ABC-GRPO", "base"): 5 / 12, ("ABC-GRPO", "GRPO"): 1 / 6})
@@ -156,7 +161,7 @@ def test_logs_of_several_arms_and_seeds(tmp_path):
     assert report["arms"]["A"]["entropy"]["final"] == pytest.approx(3.0)
     assert report["entropy_ratio"]["B / A"] == pytest.approx(2.0)
     assert report["arms"]["A"]["reward"]["final"] is None
-    assert report["arms"]["A"]["boundaries"] is None
+    assert report["arms"]["A"]["rule"] is None
     # Of one seed the log ends at step 2: the mean goes on with the other.
     assert [point["value"] for point in report["series"]["A"]["entropy"]] == pytest.approx([4.0, 3.0, 4.0, 4.0])
     said = " ".join(report["missing"])
@@ -202,19 +207,35 @@ def test_the_verdicts_in_one_sentence():
 
 
 @pytest.mark.parametrize(
-    ("recipe", "expected"),
+    ("manifest", "expected"),
     [
-        ({}, {"eps_pos_high": 0.2, "eps_pos_low": 0.2, "eps_neg_high": 0.2, "eps_neg_low": 0.2}),
+        ({"recipe": {}}, {"name": "abc_grpo"} | dict.fromkeys(THRESHOLDS, 0.2)),
+        ({"recipe": {"rule": "sapo"}, "rule": {"name": "sapo", "tau_pos": 2.0}}, {"name": "sapo", "tau_pos": 2.0}),
         (
-            {"objective": "trl", "epsilon": 0.1, "epsilon_high": 0.3, "delta": 4.0},
-            {"eps_pos_high": 0.3, "eps_pos_low": "inf", "eps_neg_high": 3.0, "eps_neg_low": 0.1},
+            {"recipe": {"objective": "trl", "epsilon": 0.1, "epsilon_high": 0.3, "delta": 4.0}},
+            GRPO_RULE | {"eps_pos_high": 0.3, "eps_neg_high": 3.0, "eps_neg_low": 0.1},
+        ),
+        ({"recipe": {"objective": "trl"}}, GRPO_RULE),
+        ({"recipe": {"objective": "trl", "loss_type": "cispo", "epsilon_high": 4.0}}, {"name": "cispo", "cap": 4.0}),
+        (
+            {"recipe": {"objective": "trl", "loss_type": "sapo", "sapo_temperature_neg": 2.0}},
+            {"name": "sapo", "tau_neg": 2.0},
         ),
         (
-            {"objective": "trl"},
-            {"eps_pos_high": 0.2, "eps_pos_low": "inf", "eps_neg_high": "inf", "eps_neg_low": 0.2},
+            {"recipe": {"objective": "trl", "importance_sampling_level": "sequence", "epsilon": 0.01}},
+            {"name": "gspo", "low": 0.01, "high": 0.01},
         ),
-        ({"objective": "trl", "loss_type": "cispo"}, None),  # not drawn: no thresholds describe it
+        ({"recipe": {"objective": "trl", "loss_type": "vespo"}}, None),  # not drawn: no rule here describes it
     ],
 )
-def test_the_thresholds_of_an_arm(recipe, expected):
-    assert boundaries_of([RunRecord("arm", 0, {}, {"recipe": recipe | {"seed": 1}})]) == expected
+def test_the_rule_of_an_arm(manifest, expected):
+    assert rule_of([RunRecord("arm", 0, {}, manifest)]) == expected
+    assert expected is None or resolve_rule(expected).name == expected["name"]
+
+
+def test_a_recorded_curve_is_drawn_as_it_is():
+    """So that a report needs neither torch nor the file of a rule of one's own."""
+    curve = {"ratio": [0.5, 1.0], "positive": {}, "negative": {}, "old_probability": None}
+    own = {"recipe": {}, "rule": {"name": "a_module_that_is_gone.Mine"}, "rule_curve": curve}
+    records = SimpleNamespace(by_arm={"mine": [RunRecord("arm", 0, {}, own)], "nothing": []})
+    assert rule_curves_of(records) == {"mine": curve}

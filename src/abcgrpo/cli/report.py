@@ -49,17 +49,19 @@ def write_report(runs: list[Path], output: Path, logs: list[tuple[str, Path]] | 
 
 
 def rule_curves_of(records: Any) -> dict[str, Any]:
-    """The curves of the arms' rules, computed with the objective. Loads torch, where there is a rule to draw."""
-    from abcgrpo.report.runs import boundaries_of
+    """The curves of the arms' rules: as the runs recorded them, else computed, for which torch is loaded."""
+    from abcgrpo.report.runs import curve_of, rule_of
 
-    thresholds = {arm: found for arm, runs in records.by_arm.items() if (found := boundaries_of(runs))}
-    if not thresholds:
-        return {}
-    from abcgrpo.boundaries import Boundaries
-    from abcgrpo.curves import rule_curves
+    curves = {}
+    for arm, runs in records.by_arm.items():
+        if (recorded := curve_of(runs)) is not None:
+            curves[arm] = recorded
+        elif rule := rule_of(runs):
+            from abcgrpo.curves import rule_curve
+            from abcgrpo.rules import resolve_rule
 
-    rules = {arm: {name: float(value) for name, value in found.items()} for arm, found in thresholds.items()}
-    return rule_curves({arm: Boundaries(**values) for arm, values in rules.items()})
+            curves[arm] = rule_curve(resolve_rule(rule, f"arm {arm}"))
+    return curves
 
 
 def named_path(text: str) -> tuple[str, Path]:

@@ -16,6 +16,7 @@ from typing import Any
 from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
 
+from abcgrpo.curves import rule_curve
 from abcgrpo.errors import UserError
 from abcgrpo.experiments.arguments import check_arguments, make_arguments, missing_here, reward_functions
 from abcgrpo.experiments.batches import plan_batches, require_processes
@@ -139,12 +140,14 @@ def _train_and_record(recipe: Recipe, trainer: FastGRPOTrainer, output: Path, st
 def _manifest(recipe: Recipe, trainer: FastGRPOTrainer, output: Path, state: Path | None) -> Iterator[None]:
     """`run.json` before, and with the outcome after, the training inside."""
     arguments = trainer.args
+    rule = arguments.clipping_rule if isinstance(arguments, ABCGRPOConfig) else None
     manifest: dict[str, Any] = {
         "status": "running",
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "recipe": _recorded(recipe),
         "arguments": settings(arguments),
-        "rule": arguments.clipping_rule.to_dict() if isinstance(arguments, ABCGRPOConfig) else None,
+        "rule": rule.to_dict() if rule else None,
+        "rule_curve": rule_curve(rule) if rule else None,
         "seeds": {"seed": arguments.seed, "data_seed": arguments.data_seed},
         "processes": trainer.accelerator.num_processes,
         "environment": environment(),

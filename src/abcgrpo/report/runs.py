@@ -19,20 +19,42 @@ def recipe_of(runs: list[RunRecord]) -> dict[str, Any] | None:
     return {name: value for name, value in manifest["recipe"].items() if name not in OF_A_RUN}
 
 
-def boundaries_of(runs: list[RunRecord]) -> dict[str, float | str] | None:
-    """The four thresholds that an arm is trained with; None where they are not known, or do not describe its loss.
+def rule_of(runs: list[RunRecord]) -> dict[str, Any] | None:
+    """The clipping rule that an arm is trained with, by name and parameters; None where it is not known.
 
-    TRL's own GRPO loss is the setting (ε_high, open, δ − 1 or open, ε) of them, which tests/trl/test_identities.py
-    shows; its cispo, sapo and others are no setting.
+    Runs of TRL's own losses are told by the rule here that they equal, as tests/rules/test_equal_to_trl.py shows.
     """
+    manifest = next((run.manifest for run in runs if run.manifest), None)
+    if manifest and manifest.get("rule"):
+        return manifest["rule"]
     recipe = recipe_of(runs)
-    if recipe is None or recipe.get("loss_type", "grpo") not in FAMILY:
+    if recipe is None:
         return None
     if recipe.get("objective", "abc-grpo") == "abc-grpo":
-        return {name: recipe.get(name, 0.2) for name in THRESHOLDS}
-    low, delta = recipe.get("epsilon", 0.2), recipe.get("delta")
+        return {"name": "abc_grpo"} | {name: recipe.get(name, 0.2) for name in THRESHOLDS}
+    return _trl_rule(recipe)
+
+
+def curve_of(runs: list[RunRecord]) -> dict[str, Any] | None:
+    """The rule's curve as the arm's runs recorded it; None where they did not."""
+    return next((run.manifest["rule_curve"] for run in runs if run.manifest and run.manifest.get("rule_curve")), None)
+
+
+def _trl_rule(recipe: dict[str, Any]) -> dict[str, Any] | None:
+    low, delta, loss = recipe.get("epsilon", 0.2), recipe.get("delta"), recipe.get("loss_type", "dapo")
+    high = recipe.get("epsilon_high") or low
+    if loss == "cispo":
+        return {"name": "cispo", "cap": high}
+    if loss == "sapo":
+        named = {"tau_pos": "sapo_temperature_pos", "tau_neg": "sapo_temperature_neg"}
+        return {"name": "sapo"} | {ours: recipe[theirs] for ours, theirs in named.items() if theirs in recipe}
+    if loss not in FAMILY:
+        return None
+    if recipe.get("importance_sampling_level") == "sequence":
+        return None if delta else {"name": "gspo", "low": low, "high": high}
     return {
-        "eps_pos_high": recipe.get("epsilon_high") or low,
+        "name": "abc_grpo",
+        "eps_pos_high": high,
         "eps_pos_low": "inf",
         "eps_neg_high": delta - 1 if delta else "inf",
         "eps_neg_low": low,

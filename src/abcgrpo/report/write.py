@@ -26,7 +26,7 @@ def write(records: Records, output: Path, curves: dict[str, Any] | None = None) 
     Args:
         records: what runs have left.
         output: the directory.
-        curves: of the rules, from `abcgrpo.curves.rule_curves`; without them there is no figure of the rules.
+        curves: of the rules, by arm, from `abcgrpo.curves.rule_curve`; without them there is no figure of the rules.
     """
     summary = plain(summarize(records))
     drawn = [
