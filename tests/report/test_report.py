@@ -3,11 +3,9 @@
 import csv
 import json
 import math
-from types import SimpleNamespace
 
 import pytest
 
-from abcgrpo.cli.report import rule_curves_of
 from abcgrpo.errors import UserError
 from abcgrpo.files import write_json
 from abcgrpo.report import load, write
@@ -15,13 +13,10 @@ from abcgrpo.report.comparison import headline
 from abcgrpo.report.diagrams import forest_panels
 from abcgrpo.report.document import latex, markdown
 from abcgrpo.report.records import RunRecord
-from abcgrpo.report.runs import THRESHOLDS, rule_of
+from abcgrpo.report.runs import rule_curves, rule_of
 from abcgrpo.report.summary import summarize
 from abcgrpo.report.tables import rows
-from abcgrpo.rules import resolve_rule
-from tests.report.experiments import comparison, evaluation, run, specification
-
-GRPO_RULE = {"name": "abc_grpo", "eps_pos_high": 0.2, "eps_pos_low": "inf", "eps_neg_high": "inf", "eps_neg_low": 0.2}
+from tests.report.experiments import RULES, comparison, evaluation, run, specification
 
 
 @pytest.fixture
@@ -47,16 +42,13 @@ def test_every_figure_of_the_summary(experiment):
     assert grpo["evaluation"]["countdown"]["avg@2"]["value"] == pytest.approx(0.5)
     # Pass@2 of 1, 2 and 3 right of 4 is 1 − C(3,2)/6, 1 − C(2,2)/6, 1.
     assert grpo["evaluation"]["countdown"]["pass@2"]["value"] == pytest.approx((0.5 + 5 / 6 + 1) / 3)
-    assert grpo["rule"] == GRPO_RULE
+    assert grpo["rule"] == {"name": "grpo", "eps": 0.2}
     assert report["entropy_ratio"] == {"ABC-GRPO / GRPO": pytest.approx(2.0), "GRPO / ABC-GRPO": pytest.approx(0.5)}
     against = {(d["arm"], d["minus"]): d["avg@2"]["value"] for d in report["differences"]}
     assert against == pytest.approx({("GRPO", "base"): 0.25, ("ABC-GRPO", "base"): 5 / 12, ("ABC-GRPO", "GRPO"): 1 / 6})
     relative = {(d["arm"], d["minus"]): d["avg@2"]["relative"] for d in report["differences"]}
     assert relative["ABC-GRPO", "GRPO"] == pytest.approx(1 / 3)
-    assert report["configuration"] == {
-        "eps_pos_low": {"GRPO": "inf", "ABC-GRPO": None},
-        "eps_neg_high": {"GRPO": "inf", "ABC-GRPO": None},
-    }
+    assert report["configuration"] == {"rule": RULES}
     assert report["published_claims"] is None
 
 
@@ -206,36 +198,14 @@ def test_the_verdicts_in_one_sentence():
     assert nothing == "Nothing is shown to be better or worse than GRPO: all 2 comparisons are inconclusive."
 
 
-@pytest.mark.parametrize(
-    ("manifest", "expected"),
-    [
-        ({"recipe": {}}, {"name": "abc_grpo"} | dict.fromkeys(THRESHOLDS, 0.2)),
-        ({"recipe": {"rule": "sapo"}, "rule": {"name": "sapo", "tau_pos": 2.0}}, {"name": "sapo", "tau_pos": 2.0}),
-        (
-            {"recipe": {"objective": "trl", "epsilon": 0.1, "epsilon_high": 0.3, "delta": 4.0}},
-            GRPO_RULE | {"eps_pos_high": 0.3, "eps_neg_high": 3.0, "eps_neg_low": 0.1},
-        ),
-        ({"recipe": {"objective": "trl"}}, GRPO_RULE),
-        ({"recipe": {"objective": "trl", "loss_type": "cispo", "epsilon_high": 4.0}}, {"name": "cispo", "cap": 4.0}),
-        (
-            {"recipe": {"objective": "trl", "loss_type": "sapo", "sapo_temperature_neg": 2.0}},
-            {"name": "sapo", "tau_neg": 2.0},
-        ),
-        (
-            {"recipe": {"objective": "trl", "importance_sampling_level": "sequence", "epsilon": 0.01}},
-            {"name": "gspo", "low": 0.01, "high": 0.01},
-        ),
-        ({"recipe": {"objective": "trl", "loss_type": "vespo"}}, None),  # not drawn: no rule here describes it
-    ],
-)
-def test_the_rule_of_an_arm(manifest, expected):
-    assert rule_of([RunRecord("arm", 0, {}, manifest)]) == expected
-    assert expected is None or resolve_rule(expected).name == expected["name"]
-
-
-def test_a_recorded_curve_is_drawn_as_it_is():
-    """So that a report needs neither torch nor the file of a rule of one's own."""
-    curve = {"ratio": [0.5, 1.0], "positive": {}, "negative": {}, "old_probability": None}
-    own = {"recipe": {}, "rule": {"name": "a_module_that_is_gone.Mine"}, "rule_curve": curve}
-    records = SimpleNamespace(by_arm={"mine": [RunRecord("arm", 0, {}, own)], "nothing": []})
-    assert rule_curves_of(records) == {"mine": curve}
+def test_curves_are_those_that_runs_recorded():
+    curve = {"ratio": [1.0], "positive": {}, "negative": {}}
+    other = curve | {"ratio": [2.0]}
+    arms = {
+        "GRPO": [RunRecord("GRPO", 0, {}), RunRecord("GRPO", 1, {}, {"rule_curve": curve})],
+        "again": [RunRecord("again", 0, {}, {"rule_curve": curve})],
+        "other": [RunRecord("other", 0, {}, {"rule_curve": other})],
+        "TRL's own": [RunRecord("TRL's own", 0, {}, {"recipe": {}})],
+    }
+    assert rule_curves(arms) == {"GRPO": curve, "other": other}
+    assert rule_of(arms["TRL's own"]) is None

@@ -1,7 +1,7 @@
 """`abcgrpo report`: tables, figures and a page from saved files and logs."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -39,29 +39,13 @@ def write_report(runs: list[Path], output: Path, logs: list[tuple[str, Path]] | 
     from abcgrpo.report.tables import terminal_table
 
     records = load(runs, logs or [])
-    summary = write(records, output, rule_curves_of(records))
+    summary = write(records, output)
     results().print(terminal_table(summary))
     if comparisons := terminal_comparisons(summary):
         results().print(comparisons)
     for line in [*summary["verdict"], *(f"Missing: {each}" for each in summary["missing"])]:
         print(f"- {line}")
     print(f"Report: {output / 'report.html'}")
-
-
-def rule_curves_of(records: Any) -> dict[str, Any]:
-    """The curves of the arms' rules: as the runs recorded them, else computed, for which torch is loaded."""
-    from abcgrpo.report.runs import curve_of, rule_of
-
-    curves = {}
-    for arm, runs in records.by_arm.items():
-        if (recorded := curve_of(runs)) is not None:
-            curves[arm] = recorded
-        elif rule := rule_of(runs):
-            from abcgrpo.curves import rule_curve
-            from abcgrpo.rules import resolve_rule
-
-            curves[arm] = rule_curve(resolve_rule(rule, f"arm {arm}"))
-    return curves
 
 
 def named_path(text: str) -> tuple[str, Path]:

@@ -140,14 +140,12 @@ def _train_and_record(recipe: Recipe, trainer: FastGRPOTrainer, output: Path, st
 def _manifest(recipe: Recipe, trainer: FastGRPOTrainer, output: Path, state: Path | None) -> Iterator[None]:
     """`run.json` before, and with the outcome after, the training inside."""
     arguments = trainer.args
-    rule = arguments.clipping_rule if isinstance(arguments, ABCGRPOConfig) else None
     manifest: dict[str, Any] = {
         "status": "running",
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "recipe": _recorded(recipe),
         "arguments": settings(arguments),
-        "rule": rule.to_dict() if rule else None,
-        "rule_curve": rule_curve(rule) if rule else None,
+        **_rule_recorded(arguments),
         "seeds": {"seed": arguments.seed, "data_seed": arguments.data_seed},
         "processes": trainer.accelerator.num_processes,
         "environment": environment(),
@@ -179,6 +177,14 @@ def _manifest(recipe: Recipe, trainer: FastGRPOTrainer, output: Path, state: Pat
         "seconds": round(trainer.seconds, 1),
     }
     write_json(output / MANIFEST, manifest)
+
+
+def _rule_recorded(arguments: FastGRPOConfig) -> dict[str, Any]:
+    """The clipping rule by name and parameters, and its curve; nothing with TRL's own losses."""
+    if not isinstance(arguments, ABCGRPOConfig):
+        return {}
+    rule = arguments.clipping_rule
+    return {"rule": rule.to_dict(), "rule_curve": rule_curve(rule)}
 
 
 def _recorded(recipe: Recipe) -> dict[str, Any]:

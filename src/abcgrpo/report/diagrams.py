@@ -21,7 +21,7 @@ def rule_panels(arms: list[str], curves: dict[str, Any]) -> list[Panel]:
 
     Args:
         arms: all arms of the report, in order.
-        curves: by arm, as `abcgrpo.curves.rule_curve` computes them with the objective.
+        curves: by arm, as `abcgrpo.curves.rule_curve` computes them with the rule.
     """
     if not curves:
         return []
@@ -36,7 +36,7 @@ def _rule_panel(arms: list[str], curves: dict[str, Any], kind: str, side: str) -
         for arm, curve in curves.items()
         for ratio, value in zip(curve["ratio"], curve[side][kind], strict=True)
     ]
-    furthest = max(max(curve["ratio"]) for curve in curves.values())
+    furthest = max(row["r"] for row in rows)
     x = alt.X("r:Q", title="importance ratio r", scale=alt.Scale(domain=[0, furthest], nice=False))
     values = [row["value"] for row in rows]
     y = alt.Y("value:Q", title=axis, scale=alt.Scale(domain=[min(0, *values), max(0, *values)], nice=True))
