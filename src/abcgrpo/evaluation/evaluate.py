@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from abcgrpo.evaluation.growth import blocks, grow
 from abcgrpo.evaluation.samplers import BATCH_SIZES, Sampler, open_sampler
 from abcgrpo.evaluation.sampling import Sampling, plan_batches
 from abcgrpo.evaluation.store import Evaluation, SampleStore, read_evaluation
@@ -50,7 +51,8 @@ def evaluate(
 ) -> Evaluation:
     """Draw and grade the answers that `directory` does not hold yet, and return the evaluation.
 
-    A killed evaluation goes on where it stopped, with the samples that an undisturbed one would have drawn.
+    A killed evaluation goes on where it stopped, with the samples that an undisturbed one would have drawn. One that
+    differs in having fewer questions or samples grows: see `abcgrpo.evaluation.growth`.
 
     Args:
         model: a directory or hub id; for a server, what it calls the model.
@@ -79,9 +81,15 @@ def evaluate(
     }
     if "url" in plan.options:
         settings["url"] = plan.options["url"]
+    stages = grow(directory, settings, benchmark.rows)
     store = SampleStore(directory, settings, {"source": benchmark.source})
     prompts = [template.render(row["problem"]) for row in benchmark.rows]
-    batches = plan_batches([row["problem"] for row in benchmark.rows], plan.samples, batch_size, plan.sampling.seed)
+    batches = plan_batches(
+        [row["problem"] for row in benchmark.rows],
+        blocks(len(benchmark.rows), plan.samples, stages),
+        batch_size,
+        plan.sampling.seed,
+    )
     keys = [[(benchmark.rows[request.question]["id"], request.sample) for request in batch] for batch in batches]
     with locked(directory, f"Another process is adding samples to {directory}."):
         finished = store.finished_batches(keys)

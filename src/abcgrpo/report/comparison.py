@@ -9,16 +9,24 @@ from abcgrpo.report.tables import metric_title
 
 
 def compare_arms(records: Records) -> list[dict[str, Any]]:
-    """Every arm against the first as planned, at each run's last step: a `Comparison` for each benchmark and metric."""
-    benchmarks: dict[str, Runs] = {
-        benchmark: {
-            arm: {run.seed: found.evaluation for run in runs if (found := run.last(benchmark))}
-            for arm, runs in records.by_arm.items()
+    """Every arm against the first as planned, at each run's last step: a `Comparison` for each benchmark and metric.
+
+    Under conditions each comparison is within one of them, and the family of the correction covers all. `benchmark` is
+    then followed by the condition, which `condition` has by itself, as `measured_on` the benchmark.
+    """
+    settings = records.settings
+    runs: dict[str, Runs] = {
+        setting: {
+            arm: {run.seed: found.evaluation for run in of_arm if (found := run.last(benchmark))}
+            for arm, of_arm in records.under(condition).items()
         }
-        for benchmark in records.benchmarks
+        for setting, (benchmark, condition) in settings.items()
     }
-    found = compare(benchmarks, records.planned_arms, columns(records), primary_metrics(records))
-    return [each.to_dict() for each in found]
+    found = compare(runs, records.planned_arms, columns(records), primary_metrics(records))
+    return [
+        each.to_dict() | dict(zip(("measured_on", "condition"), settings[each.benchmark], strict=True))
+        for each in found
+    ]
 
 
 def primary_metrics(records: Records) -> list[str]:
@@ -34,7 +42,7 @@ def comparison_sentences(records: Records, comparisons: list[dict[str, Any]]) ->
     baseline, *others = records.planned_arms
     family = [each for each in comparisons if each["in_family"]]
     sentences = [headline(family, baseline), *(each["sentence"] for each in family)]
-    for benchmark in records.benchmarks:
+    for benchmark in records.settings:
         compared = {each["arm"] for each in comparisons if each["benchmark"] == benchmark}
         sentences += [
             f"{arm} against {baseline} on {benchmark}: not compared, since there is no seed with which both were "
@@ -42,7 +50,7 @@ def comparison_sentences(records: Records, comparisons: list[dict[str, Any]]) ->
             for arm in others
             if arm not in compared
         ]
-    family_size = len(records.benchmarks) * len(others) * len(primary_metrics(records))
+    family_size = len(records.settings) * len(others) * len(primary_metrics(records))
     limit = limits(max(each["seeds"] for each in comparisons), family_size)
     return [*sentences, limit] if limit else sentences
 

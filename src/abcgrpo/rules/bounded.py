@@ -10,10 +10,19 @@ from abcgrpo.tokens import Tokens
 class BoundedRule(Rule):
     """A rule that is a setting of `Boundaries`: its parameters are those of its own paper."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _ = self.boundaries  # refuses parameters that do not go together
+
     @property
     def boundaries(self) -> Boundaries:
         """The four thresholds that the parameters stand for."""
         raise NotImplementedError
+
+    @property
+    def largest_weight(self) -> float:
+        """1 + the larger of the two upper bounds."""
+        return self.boundaries.largest_weight
 
     def surrogate(self, tokens: Tokens) -> Tensor:
         """clip(r)·Â within the four bounds."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from abcgrpo.boundaries import Boundaries
 from abcgrpo.rules.bounded import BoundedRule
+from abcgrpo.rules.parameter import parameter
 
 
 @dataclass(frozen=True)
@@ -14,11 +15,8 @@ class GRPO(BoundedRule):
     """
 
     name = "grpo"
-    eps: float = 0.2
+    eps: float = parameter(0.2)
     """ε."""
-
-    def __post_init__(self) -> None:
-        _ = self.boundaries  # checks eps
 
     @property
     def boundaries(self) -> Boundaries:

@@ -8,7 +8,7 @@ from abcgrpo.rules.bounded import BoundedRule
 
 @dataclass(frozen=True)
 class Open(BoundedRule):
-    """r·Â, unclipped: w = r everywhere (importance sampling without a trust region)."""
+    """r·Â, unclipped: w = r everywhere (importance sampling without a trust region). A control."""
 
     name = "open"
 
