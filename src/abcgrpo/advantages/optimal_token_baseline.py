@@ -16,9 +16,9 @@ class OptimalTokenBaseline(Estimator):
     """Â_{i,t} = R_i − B_t, B_t = Σ_i R_i·W_{i,t} / Σ_i W_{i,t}, W_{i,t} = Σ_{j≤t} (1 − 2π_j + Σπ²) (arXiv 2602.07078).
 
     1 − 2π + Σπ² is the squared norm of the gradient of log π in the logits: a response whose tokens were surprising
-    weighs more. Sums over i run over the responses of the group that have a token at t. With importance weights ρ of the
-    sampler, each term of W is multiplied by ρ². A response in a group of one has no baseline; so has the part of the
-    longest response beyond the second longest. verl 0.9.1 has the estimator as `optimal_token_baseline`.
+    weighs more. Sums over i run over the responses of the group that have a token at t. With importance weights ρ of
+    the sampler, each term of W is multiplied by ρ². A response in a group of one has no baseline, and the part of the
+    longest response beyond the second longest has none either. verl 0.9.1 has it as `optimal_token_baseline`.
 
     A response without a reward takes no part, and a group whose rewards are all equal has advantage exactly 0, where
     verl leaves a rounding error.

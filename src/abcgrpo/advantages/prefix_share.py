@@ -20,7 +20,5 @@ class PrefixShare(Estimator):
 
     def __call__(self, groups: Groups) -> Tensor:
         """(N, T)."""
-        tree = prefix_tree(
-            groups.rewards, groups.group_size, groups.completion_ids, response_lengths(groups.mask)
-        )
+        tree = prefix_tree(groups.rewards, groups.group_size, groups.completion_ids, response_lengths(groups.mask))
         return group_advantages(groups.rewards, groups.group_size)[:, None] / tree.leaves[:, 1:]
