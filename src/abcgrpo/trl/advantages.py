@@ -42,12 +42,13 @@ class Advantages(Component):
             return
         assert self._rewards is not None, "TRL calculates rewards for every rollout"
         trainer, accelerator = self.trainer, self.trainer.accelerator
-        ids, mask = output["completion_ids"], loss_mask(output).bool()
+        ids, mask = output["completion_ids"], loss_mask(output).long()  # not bool, which padding turns into integers
         (rows, length), rewards = ids.shape, self._rewards
         if accelerator.num_processes > 1:
             ids, mask = (cast(Tensor, accelerator.pad_across_processes(part, dim=1)) for part in (ids, mask))
             ids, mask = (cast(Tensor, accelerator.gather(part)) for part in (ids, mask))
         size = trainer.num_generations if trainer.model.training else trainer.num_generations_eval
+        mask = mask.bool()
         found = self._estimator(Groups(rewards, size, ids, mask))
         if found.shape not in (rewards.shape, ids.shape):
             raise ValueError(
