@@ -88,6 +88,8 @@ def evaluate(
         if len(finished) < len(batches):
             quiet_libraries()
             sampler = opened(plan.sampler, path, plan.sampling, **plan.options)
+            if dtype := getattr(sampler, "dtype", None):
+                store.note("dtype", dtype)
             with Progress(f"{Path(model).name} on {benchmark.name}", len(batches)) as progress:
                 for number, batch in enumerate(batches):
                     if number not in finished:

@@ -81,6 +81,13 @@ class SampleStore:
         else:
             write_json(path, settings | ({NOTES: notes} if notes else {}))
 
+    def note(self, name: str, value: Any) -> None:
+        """Write down something that samples are not known by, beside the settings."""
+        known = read_json(self.directory / SETTINGS)
+        notes = known.get(NOTES, {})
+        if notes.get(name) != value:
+            write_json(self.directory / SETTINGS, known | {NOTES: notes | {name: value}})
+
     def finished_batches(self, batches: Sequence[Sequence[Key]]) -> set[int]:
         """The batches all of whose lines are there; lines of other batches, cut short by a crash, are removed.
 

@@ -16,7 +16,7 @@ BATCH_SIZES = {"transformers": 64, "vllm": 1024, "server": 256}
 
 
 class Sampler(Protocol):
-    """Draws answers from one model."""
+    """Draws answers from one model. Those that hold its weights say in `dtype` in which numbers they compute."""
 
     def sample(self, prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[Sample]:
         """An answer to each prompt."""
