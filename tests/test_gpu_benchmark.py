@@ -32,5 +32,5 @@ def test_every_part_leaves_figures_and_is_not_run_twice(tmp_path):
     assert (model["rows"], model["rows_with_signal"]) == (128, 64)
     assert 0 < model["share_of_matrix_product"] < 1
     assert found["parts"]["step"]["figures"]["ratio"]["all"] > 0
-    assert "matrix products" in found["parts"]["profile"]["figures"]["printed"][-16]
+    assert any("matrix products" in line for line in found["parts"]["profile"]["figures"]["printed"])
     assert "status" not in run(tmp_path)
