@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from abcgrpo.evaluation.samplers import BATCH_SIZES, Sampler, open_sampler
-from abcgrpo.evaluation.sampling import Sampling, plan_batches
+from abcgrpo.evaluation.samplers import BATCH_SIZES, INDEPENDENT, Sampler, open_sampler
+from abcgrpo.evaluation.sampling import Request, Sample, Sampling, plan_batches
 from abcgrpo.evaluation.store import Evaluation, SampleStore, read_evaluation
 from abcgrpo.files import locked
 from abcgrpo.progress import Progress, quiet_libraries
@@ -50,7 +50,8 @@ def evaluate(
 ) -> Evaluation:
     """Draw and grade the answers that `directory` does not hold yet, and return the evaluation.
 
-    A killed evaluation goes on where it stopped, with the samples that an undisturbed one would have drawn.
+    A killed evaluation goes on where it stopped, with the samples that an undisturbed one would have drawn. Where a
+    sampler fails in the middle of a batch, what it drew until then is kept, if the sampler is one of `INDEPENDENT`.
 
     Args:
         model: a directory or hub id; for a server, what it calls the model.
@@ -79,36 +80,50 @@ def evaluate(
     }
     if "url" in plan.options:
         settings["url"] = plan.options["url"]
-    store = SampleStore(directory, settings, {"source": benchmark.source})
     prompts = [template.render(row["problem"]) for row in benchmark.rows]
     batches = plan_batches([row["problem"] for row in benchmark.rows], plan.samples, batch_size, plan.sampling.seed)
     keys = [[(benchmark.rows[request.question]["id"], request.sample) for request in batch] for batch in batches]
+    directory.mkdir(parents=True, exist_ok=True)
     with locked(directory, f"Another process is adding samples to {directory}."):
-        finished = store.finished_batches(keys)
-        if len(finished) < len(batches):
+        store = SampleStore(directory, settings, {"source": benchmark.source})
+        kept = store.kept(keys, whole=plan.sampler not in INDEPENDENT)
+        if len(kept) < sum(map(len, batches)):
             quiet_libraries()
             sampler = opened(plan.sampler, path, plan.sampling, **plan.options)
             with Progress(f"{Path(model).name} on {benchmark.name}", len(batches)) as progress:
                 for number, batch in enumerate(batches):
-                    if number not in finished:
-                        answers = sampler.sample([prompts[r.question] for r in batch], [r.seed for r in batch])
-                        rows = [benchmark.rows[request.question] for request in batch]
-                        verdicts = benchmark.task.grade([answer.text for answer in answers], rows)
-                        store.append(
-                            {
-                                "problem": rows[at]["id"],
-                                "sample": request.sample,
-                                "seed": request.seed,
-                                "prompt_sha256": prompt_hash(prompts[request.question]),
-                                **answers[at]._asdict(),
-                                "correct": verdicts[at].correct,
-                                "answer": verdicts[at].answer,
-                                "reason": verdicts[at].reason,
-                            }
-                            for at, request in enumerate(batch)
-                        )
+                    missing = [each for each, key in zip(batch, keys[number], strict=True) if key not in kept]
+                    drawn: dict[int, Sample] = {}
+                    try:
+                        if missing:
+                            asked = [prompts[request.question] for request in missing]
+                            answers = sampler.sample(asked, [request.seed for request in missing], drawn)
+                            drawn.update(enumerate(answers))
+                    finally:  # what an interruption or a failing server left is graded and kept
+                        if drawn:
+                            store.append(_lines(benchmark, prompts, [(missing[at], drawn[at]) for at in sorted(drawn)]))
                     progress.advance_to(number + 1)
     return read_evaluation(directory)
+
+
+def _lines(benchmark: Benchmark, prompts: list[Prompt], answered: list[tuple[Request, Sample]]) -> list[dict[str, Any]]:
+    """Graded answers, as `SampleStore` keeps them."""
+    rows = [benchmark.rows[request.question] for request, _ in answered]
+    verdicts = benchmark.task.grade([answer.text for _, answer in answered], rows) if answered else []
+    return [
+        {
+            "problem": row["id"],
+            "sample": request.sample,
+            "seed": request.seed,
+            "prompt_sha256": prompt_hash(prompts[request.question]),
+            **answer._asdict(),
+            "correct": verdict.correct,
+            "answer": verdict.answer,
+            "reason": verdict.reason,
+        }
+        | ({"cluster": str(row["cluster"])} if row.get("cluster") is not None else {})
+        for (request, answer), row, verdict in zip(answered, rows, verdicts, strict=True)
+    ]
 
 
 def default_sampling(task: str, given: dict[str, Any], seed: int) -> Sampling:

@@ -2,22 +2,35 @@
 
 from typing import Any
 
-from abcgrpo.comparison.compare import Runs, compare, limits
-from abcgrpo.report.records import Records
+from abcgrpo.comparison.compare import Runs, Scores, against_one, compare, limits
+from abcgrpo.report.records import Measured, Records
 from abcgrpo.report.scores import columns
 from abcgrpo.report.tables import metric_title
+from abcgrpo.run_files import BASE
 
 
 def compare_arms(records: Records) -> list[dict[str, Any]]:
-    """Every arm against the first as planned, at each run's last step: a `Comparison` for each benchmark and metric."""
+    """All differences of a report, at each run's last step: a `Comparison` for each benchmark and metric.
+
+    Every arm against the first as planned; then every arm against the base, where that was measured.
+    """
+    shares = columns(records)
+
+    def scores(measured: Measured) -> Scores:
+        of = measured.evaluation
+        return Scores(of.questions, {name: share(of) for name, share in shares.items()}, of.clusters)
+
     benchmarks: dict[str, Runs] = {
         benchmark: {
-            arm: {run.seed: found.evaluation for run in runs if (found := run.last(benchmark))}
+            arm: {run.seed: scores(found) for run in runs if (found := run.last(benchmark))}
             for arm, runs in records.by_arm.items()
         }
         for benchmark in records.benchmarks
     }
-    found = compare(benchmarks, records.planned_arms, columns(records), primary_metrics(records))
+    found = compare(benchmarks, records.planned_arms, primary_metrics(records))
+    for benchmark, base in records.base.items():
+        for arm, runs in benchmarks[benchmark].items():
+            found += against_one(benchmark, arm, runs, BASE, scores(base))
     return [each.to_dict() for each in found]
 
 
@@ -29,13 +42,13 @@ def primary_metrics(records: Records) -> list[str]:
 
 def comparison_sentences(records: Records, comparisons: list[dict[str, Any]]) -> list[str]:
     """The comparisons fixed beforehand, in words; then arms that could not be compared, and what seeds too few mean."""
-    if not comparisons:
+    family = [each for each in comparisons if each["in_family"]]
+    if not family:
         return []
     baseline, *others = records.planned_arms
-    family = [each for each in comparisons if each["in_family"]]
     sentences = [headline(family, baseline), *(each["sentence"] for each in family)]
     for benchmark in records.benchmarks:
-        compared = {each["arm"] for each in comparisons if each["benchmark"] == benchmark}
+        compared = {each["arm"] for each in family if each["benchmark"] == benchmark}
         sentences += [
             f"{arm} against {baseline} on {benchmark}: not compared, since there is no seed with which both were "
             f"measured at the last step on the same questions."
@@ -43,7 +56,7 @@ def comparison_sentences(records: Records, comparisons: list[dict[str, Any]]) ->
             if arm not in compared
         ]
     family_size = len(records.benchmarks) * len(others) * len(primary_metrics(records))
-    limit = limits(max(each["seeds"] for each in comparisons), family_size)
+    limit = limits(max(each["seeds"] for each in family), family_size)
     return [*sentences, limit] if limit else sentences
 
 

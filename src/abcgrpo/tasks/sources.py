@@ -18,6 +18,8 @@ from abcgrpo.errors import UserError
 PROBLEM_COLUMNS = ("problem", "question", "prompt")
 ANSWER_COLUMNS = ("answer", "gold", "solution", "reward_model")
 """Names that are understood; where there are several, the first of this list is taken."""
+CLUSTER = "cluster"
+"""A column that names what several questions share (a contest, a template): intervals count these, not questions."""
 SUFFIXES = (".jsonl", ".parquet")
 
 _DAPO_INSTRUCTION = re.compile(
@@ -92,7 +94,7 @@ def read_hub(dataset: HubDataset) -> list[dict[str, Any]]:
 
 
 def with_known_columns(rows: Iterable[dict[str, Any]], source: str) -> list[dict[str, Any]]:
-    """`problem` and `answer` of each row.
+    """`problem` and `answer` of each row, and `cluster` where it has one.
 
     Raises:
         UserError: no row, neither of the names that are understood, or a prompt that is more than one user message.
@@ -105,6 +107,7 @@ def with_known_columns(rows: Iterable[dict[str, Any]], source: str) -> list[dict
     answer = _column(first, ANSWER_COLUMNS, "answer", source)
     return [
         {"problem": _problem(row.get(problem), index, source), "answer": _answer(row.get(answer))}
+        | ({CLUSTER: str(row[CLUSTER])} if row.get(CLUSTER) is not None else {})
         for index, row in enumerate(chain([first], rows))
     ]
 
@@ -155,7 +158,19 @@ def _json_lines(path: Path) -> Iterable[dict[str, Any]]:
     with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             try:
-                row = json.loads(line)
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+                row = json.loads(text)
+                json.dumps(row, ensure_ascii=False).encode()
+            except UnicodeDecodeError as error:
+                raise UserError(f"{path}, line {number}, is not UTF-8 ({error}): save the file as UTF-8.") from error
+            except UnicodeEncodeError as error:
+                at = json.dumps(row, ensure_ascii=False)[error.start]
+                raise UserError(
+                    f"{path}, line {number}, has half of a character ({at!a}, a lone surrogate), which no model can be "
+                    f"asked: write the character, or leave it out."
+                ) from error
+            except RecursionError as error:
+                raise UserError(f"{path}, line {number}, is nested too deeply to be a problem.") from error
             except ValueError as error:
                 raise UserError(f"{path}, line {number}, is not valid JSON: {error}.") from error
             if not isinstance(row, dict):
