@@ -6,8 +6,11 @@ READY := $(VENV)/.ready
 # verl has an environment of its own, with the versions of constraints-verl.txt.
 VERL_VENV := .venv-verl
 VERL_READY := $(VERL_VENV)/.ready
+# The oldest supported transformers, laid over .venv: constraints-oldest.txt.
+OLDEST := .oldest
+OLDEST_READY := $(OLDEST)/.ready
 
-.PHONY: help quickstart test test-fast test-verl verl-end-to-end check format clean
+.PHONY: help quickstart test test-fast test-oldest test-verl verl-end-to-end check format clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -20,6 +23,9 @@ test: $(READY)  ## Run every test
 
 test-fast: $(READY)  ## Run the tests that take seconds
 	$(BIN)/python -m pytest -m "not slow"
+
+test-oldest: $(OLDEST_READY)  ## Run the trainer's fast tests with the oldest supported transformers
+	PYTHONPATH=$(OLDEST) $(BIN)/python -m pytest -m "not slow" tests/trl
 
 test-verl: $(VERL_READY)  ## Run the tests against verl, in an environment of its own (2 GB)
 	$(VERL_VENV)/bin/python -m pytest tests/verl
@@ -38,12 +44,17 @@ format: $(READY)  ## Format, and mend what the linter can
 	$(BIN)/ruff check --fix .
 
 clean:  ## Remove the environments and caches; runs stay
-	rm -rf $(VENV) $(VERL_VENV) .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(VERL_VENV) $(OLDEST) .pytest_cache .ruff_cache .hypothesis build dist
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[test]"
+	touch $@
+
+$(OLDEST_READY): constraints-oldest.txt $(READY)
+	rm -rf $(OLDEST)
+	$(BIN)/python -m uv pip install --quiet --no-deps --target $(OLDEST) -r constraints-oldest.txt
 	touch $@
 
 $(VERL_READY): pyproject.toml constraints-verl.txt

@@ -25,7 +25,7 @@ from typing import Any
 
 from abcgrpo.experiments.recipe import recipe_from_flat
 from abcgrpo.experiments.training import METRICS, train
-from abcgrpo.trl.checkpoints import STAGING, newest_complete
+from abcgrpo.trl.resume.checkpoints import STAGING, newest_complete
 
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["abcgrpo.experiments.training", "torch._dynamo"])

@@ -29,7 +29,7 @@ def test_the_words_of_a_file_are_numbers():
 
 
 def test_json_has_no_infinity():
-    text = json.dumps(Boundaries.grpo().to_dict(), allow_nan=False)
+    text = json.dumps(Boundaries.grpo().parameters(), allow_nan=False)
     assert Boundaries(**json.loads(text)) == Boundaries.grpo()
 
 

@@ -129,7 +129,7 @@ def batch(seed: int, rows: int = 8, length: int = 11):
 @pytest.mark.parametrize("parts", [1, 2, 8])
 def test_micro_batches_add_up_to_the_batch(reduction, options, level, parts):
     logprobs, old_logprobs, advantages, mask = batch(seed=0)
-    settings = {"bounds": UNEQUAL, "reduction": reduction, "level": level, **options}
+    settings = {"rule": UNEQUAL, "reduction": reduction, "level": level, **options}
     whole = policy_loss(logprobs, old_logprobs, advantages, mask, **settings)
     (whole_gradient,) = torch.autograd.grad(whole, logprobs)
     normalizer = mask.sum() if reduction == "token_mean" else len(mask)

@@ -11,18 +11,23 @@ __version__ = "0.1.0"
 
 _HOME_OF = {
     "Boundaries": "boundaries",
+    "Rule": "rules",
+    "Tokens": "tokens",
     "aggregate": "objective",
     "clip_events": "quadrants",
     "clip_shares": "quadrants",
     "clipped_ratio": "objective",
     "group_advantages": "advantages",
-    "importance_ratio": "objective",
+    "importance_ratio": "tokens",
     "policy_loss": "objective",
+    "resolve_rule": "rules",
     "token_loss": "objective",
 }
 
 __all__ = [
     "Boundaries",
+    "Rule",
+    "Tokens",
     "aggregate",
     "clip_events",
     "clip_shares",
@@ -30,14 +35,17 @@ __all__ = [
     "group_advantages",
     "importance_ratio",
     "policy_loss",
+    "resolve_rule",
     "token_loss",
 ]
 
 if TYPE_CHECKING:
     from abcgrpo.advantages import group_advantages
     from abcgrpo.boundaries import Boundaries
-    from abcgrpo.objective import aggregate, clipped_ratio, importance_ratio, policy_loss, token_loss
+    from abcgrpo.objective import aggregate, clipped_ratio, policy_loss, token_loss
     from abcgrpo.quadrants import clip_events, clip_shares
+    from abcgrpo.rules import Rule, resolve_rule
+    from abcgrpo.tokens import Tokens, importance_ratio
 
 
 def __getattr__(name: str):

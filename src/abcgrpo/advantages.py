@@ -23,8 +23,10 @@ def group_advantages(rewards: Tensor, group_size: int, scale: Literal["none", "g
             of all rewards.
 
     Raises:
-        ValueError: rewards that are not 1-D, an N that G does not divide, an unknown scale.
+        ValueError: rewards that are not a 1-D tensor, an N that G does not divide, an unknown scale.
     """
+    if not isinstance(rewards, Tensor):
+        raise ValueError(f"rewards must be a tensor of shape (N,), got {type(rewards).__name__}: torch.tensor(rewards)")
     if rewards.dim() != 1 or group_size < 1 or len(rewards) % group_size:
         raise ValueError(
             f"rewards must be (N,) with N a multiple of group_size={group_size}, got {tuple(rewards.shape)}"

@@ -1,18 +1,27 @@
-"""The four thresholds of ABC-GRPO, and the known clipping rules as settings of them."""
+"""The four thresholds of ABC-GRPO: the rule `abc_grpo`, and the known rules that are settings of it."""
 
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from typing import Self
+
+import torch
+from torch import Tensor
+
+from abcgrpo.rules.parameter import parameter
+from abcgrpo.rules.rule import Rule
+from abcgrpo.tokens import Tokens
 
 INF = math.inf
 
 
 @dataclass(frozen=True)
-class Boundaries:
+class Boundaries(Rule):
     """Clipping thresholds of the importance ratio r, one for each quadrant of (r, Â) (paper, section 4.2, eq. 5).
 
     The ratio is clipped to [1 − eps_pos_low, 1 + eps_pos_high] where Â > 0 and to
     [1 − eps_neg_low, 1 + eps_neg_high] where Â ≤ 0. `inf` opens a bound; so does a lower threshold ≥ 1, since r > 0.
+
+    w = r inside the bounds, 0 outside (eq. 12, 13).
 
     The paper numbers thresholds and quadrants differently: ε3 bounds Q4, ε4 bounds Q3.
 
@@ -20,25 +29,15 @@ class Boundaries:
         ValueError: a threshold that is negative or not a number; the message names the field.
     """
 
-    eps_pos_high: float = 0.2
+    name = "abc_grpo"
+    eps_pos_high: float = parameter(0.2)
     """ε1, quadrant Q1 (Â > 0, r > 1): no reward for raising a good token's probability beyond this."""
-    eps_pos_low: float = 0.2
+    eps_pos_low: float = parameter(0.2)
     """ε2, quadrant Q2 (Â > 0, r < 1). The one bound that GRPO, clip-higher, dual-clip and two-sided leave open."""
-    eps_neg_high: float = 0.2
+    eps_neg_high: float = parameter(0.2)
     """ε3, quadrant Q4 (Â ≤ 0, r > 1): the bound on how hard a likely token of a failed response is pushed down."""
-    eps_neg_low: float = 0.2
+    eps_neg_low: float = parameter(0.2)
     """ε4, quadrant Q3 (Â ≤ 0, r < 1): no reward for lowering a bad token's probability beyond this."""
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            try:
-                number = float(value)
-            except (TypeError, ValueError):
-                raise ValueError(f"{field.name} must be a number ≥ 0 or inf, got {value!r}") from None
-            if isinstance(value, bool) or math.isnan(number) or number < 0:
-                raise ValueError(f"{field.name} must be a number ≥ 0 or inf, got {value!r}")
-            object.__setattr__(self, field.name, number)
 
     @classmethod
     def uniform(cls, eps: float) -> Self:
@@ -77,6 +76,21 @@ class Boundaries:
             raise ValueError(f"delta must be above 1 + eps = {1 + eps:g}, got {delta!r}")
         return cls.dual_clip(eps, delta)
 
-    def to_dict(self) -> dict[str, float | str]:
-        """The thresholds by name, for JSON and YAML: an open bound is the word "inf"."""
-        return {name: "inf" if math.isinf(value) else value for name, value in asdict(self).items()}
+    def clip(self, ratio: Tensor, advantages: Tensor) -> Tensor:
+        """r̃ = clip(r, 1−ε2, 1+ε1) where Â > 0, clip(r, 1−ε4, 1+ε3) where Â ≤ 0 (eq. 5 and 8); all (B, T).
+
+        There is no `min` against the unclipped ratio: an open bound (`inf`) plays its part.
+        """
+        positive = advantages > 0
+        low = torch.where(positive, 1 - self.eps_pos_low, 1 - self.eps_neg_low).to(ratio)
+        high = torch.where(positive, 1 + self.eps_pos_high, 1 + self.eps_neg_high).to(ratio)
+        return ratio.clamp(low, high)
+
+    def surrogate(self, tokens: Tokens) -> Tensor:
+        """r̃·Â (algorithm 1, line 9). w = r inside the bounds and 0 outside (eq. 12, 13)."""
+        return self.clip(tokens.ratio, tokens.advantages) * tokens.advantages
+
+    @property
+    def largest_weight(self) -> float:
+        """1 + max(ε1, ε3) (eq. 16)."""
+        return 1 + max(self.eps_pos_high, self.eps_neg_high)

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterable
 
 
-class UserError(Exception):
+class UserError(ValueError):
     """Something in a file, an option or an environment that the user can change; the message says what and how.
 
     The command line prints it as a paragraph and exits with code 2.

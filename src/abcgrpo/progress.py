@@ -19,6 +19,10 @@ PROGRESS_FILE = "ABCGRPO_PROGRESS_FILE"
 """Environment variable: where a process that was started by another reports its progress instead of showing it."""
 
 
+ERROR_FILE = "error.txt"
+"""Beside the progress file: why the command that was started failed, in its own words."""
+
+
 def bars(time_left: rich.progress.ProgressColumn | None = None) -> rich.progress.Progress:
     """The columns of this package's progress bars. On standard error: standard output is for results.
 
@@ -117,6 +121,12 @@ def read_progress(file: Path) -> dict[str, Any] | None:
         return json.loads(file.read_text())
     except FileNotFoundError:
         return None
+
+
+def report_error(message: str) -> None:
+    """In a process that was started by another: leave the reason of its failure for that one to quote."""
+    if PROGRESS_FILE in os.environ:
+        Path(os.environ[PROGRESS_FILE]).with_name(ERROR_FILE).write_text(message, encoding="utf-8")
 
 
 def quiet_libraries() -> None:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from abcgrpo.boundaries import Boundaries
-from abcgrpo.objective import per_token
+from abcgrpo.tokens import per_token
 
 
 class ClipEvents(NamedTuple):

@@ -112,7 +112,7 @@ def from_prime_rl(batch: Batch, bounds: Boundaries, reduction: str) -> torch.Ten
     total = torch.zeros(())
     for row, logprobs in enumerate(batch.logprobs()):
         inputs = LossInputs(logprobs, batch.old[row], per_token(batch)[row], batch.mask[row])
-        outputs = prime_rl.abc_grpo(inputs, **bounds.to_dict())
+        outputs = prime_rl.abc_grpo(inputs, **bounds.parameters())
         assert outputs.loss.dim() == 0
         total = total + outputs.loss
     return total / batch.mask.sum()
@@ -121,7 +121,9 @@ def from_prime_rl(batch: Batch, bounds: Boundaries, reduction: str) -> torch.Ten
 def from_skyrl(batch: Batch, bounds: Boundaries, reduction: str) -> torch.Tensor:
     """SkyRL puts the normalisation into the advantages beforehand."""
     weights = batch.mask.sum() if reduction == "token_mean" else batch.mask.sum(1, keepdim=True) * len(batch.mask)
-    config = SimpleNamespace(**bounds.to_dict(), policy_loss_type="abc_grpo", off_policy_correction=SimpleNamespace())
+    config = SimpleNamespace(
+        **bounds.parameters(), policy_loss_type="abc_grpo", off_policy_correction=SimpleNamespace()
+    )
     loss, metrics = skyrl.abc_grpo(
         batch.logprobs(), batch.old, per_token(batch) / weights, config=config, loss_mask=batch.mask.float()
     )
@@ -132,7 +134,7 @@ def from_skyrl(batch: Batch, bounds: Boundaries, reduction: str) -> torch.Tensor
 def from_nemo_rl(batch: Batch, bounds: Boundaries, reduction: str) -> torch.Tensor:
     """NeMo-RL passes the counts of the whole step to each of its micro-batches; here there are two."""
     loss_type = LossType.TOKEN_LEVEL if reduction == "token_mean" else LossType.SEQUENCE_LEVEL
-    loss_fn = nemo_rl.ABCGRPOLoss(bounds.to_dict(), loss_type, "LOGPROB")
+    loss_fn = nemo_rl.ABCGRPOLoss(bounds.parameters(), loss_type, "LOGPROB")
     logprobs, first = batch.logprobs(), torch.zeros(len(batch.mask), 1)
     data = {
         "prev_logprobs": torch.cat([first, batch.old], 1),
@@ -163,7 +165,7 @@ def from_slime(batch: Batch, bounds: Boundaries, reduction: str) -> torch.Tensor
     rows = {name: [values[row, :n] for row, n in enumerate(LENGTHS)] for name, values in tensors(batch).items()}
     totals = [len(tokens) for tokens in batch.tokens]
     given = rows | {"unconcat_tokens": batch.tokens, "total_lengths": totals, "response_lengths": LENGTHS}
-    args = SimpleNamespace(**bounds.to_dict(), use_kl_loss=False, entropy_coef=0.0)
+    args = SimpleNamespace(**bounds.parameters(), use_kl_loss=False, entropy_coef=0.0)
     loss, metrics = slime.abc_grpo(args, given, batch.logits, sum_of_sample_mean)
     assert not any(value.requires_grad for value in metrics.values())
     return loss / (batch.mask.sum() if reduction == "token_mean" else len(LENGTHS))
@@ -216,18 +218,18 @@ def test_prime_rl_weighs_tokens_and_logs_events(batch):
     inputs = LossInputs(
         ratio.log(), torch.zeros(4), torch.tensor([1.0, 1.0, 1.0, 1.0]), torch.tensor([True, True, True, False])
     )
-    plain = prime_rl.abc_grpo(inputs, **RULES["GRPO"].to_dict())
+    plain = prime_rl.abc_grpo(inputs, **RULES["GRPO"].parameters())
     assert plain.loss.item() == pytest.approx(-(1.2 + 0.5 + 1.0))
     found = {name: value.item() for name, value in plain.metrics.items()}
     assert found == pytest.approx({"clip/q1": 1 / 3, "clip/q2": 1 / 3, "clip/q3": 0.0, "clip/q4": 0.0})
     inputs.loss_weights = torch.tensor([2.0, 0.0, 1.0, 5.0])
-    assert prime_rl.abc_grpo(inputs, **RULES["GRPO"].to_dict()).loss.item() == pytest.approx(-(2 * 1.2 + 1.0))
+    assert prime_rl.abc_grpo(inputs, **RULES["GRPO"].parameters()).loss.item() == pytest.approx(-(2 * 1.2 + 1.0))
     with pytest.raises(ValueError, match="unknown: eps"):
-        prime_rl.abc_grpo(inputs, **RULES["GRPO"].to_dict(), eps=0.2)
+        prime_rl.abc_grpo(inputs, **RULES["GRPO"].parameters(), eps=0.2)
 
 
 def test_nemo_rl_leaves_out_samples(batch):
-    loss_fn = nemo_rl.ABCGRPOLoss(RULES["paper"].to_dict(), LossType.SEQUENCE_LEVEL, "LOGPROB")
+    loss_fn = nemo_rl.ABCGRPOLoss(RULES["paper"].parameters(), LossType.SEQUENCE_LEVEL, "LOGPROB")
     logprobs = torch.zeros(2, 3)
     data = {
         "prev_logprobs": torch.zeros(2, 4),
@@ -249,7 +251,7 @@ def test_skyrls_registry_is_not_overwritten():
         skyrl.register(registry)
 
 
-FOUR = RULES["paper"].to_dict()
+FOUR = RULES["paper"].parameters()
 REFUSALS = {
     "a threshold that is missing": lambda b: skyrl.abc_grpo(
         b.old, b.old, per_token(b), config=SimpleNamespace(eps_pos_high=0.2)

@@ -13,7 +13,7 @@ import pytest
 from abcgrpo.errors import UserError
 from abcgrpo.experiments.recipe import recipe_from_flat
 from abcgrpo.experiments.training import train
-from abcgrpo.trl.checkpoints import newest_complete, step_of
+from abcgrpo.trl.resume.checkpoints import newest_complete, step_of
 from benchmarks.kills import FORKS, RECIPE, ROWS, compare, free_port, history, kill_repeatedly, progress, session, start
 
 pytestmark = pytest.mark.slow

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from abcgrpo import Boundaries
+from abcgrpo.trl import ABCGRPOTrainer
 from tests.trl.trainers import COMPLETION, abc_trainer, host_trainer, loss_and_gradient, rollout, tiny_model
 
 INF = math.inf
@@ -30,7 +31,7 @@ def both_losses(tmp_path, rule="grpo", loss_type="dapo", train=True, change=None
     shared = options | {"loss_type": loss_type}
     beta = shared.pop("beta", 0.0)
     host = host_trainer(tmp_path / "host", **shared, **host_options)
-    ours = abc_trainer(tmp_path / "ours", **shared, **bounds.to_dict())
+    ours = abc_trainer(tmp_path / "ours", **shared, **bounds.parameters())
     inputs = rollout(host)
     for trainer in (host, ours):
         trainer.beta = beta  # the reference's log-probs are in the rollout: no second model is needed
@@ -145,3 +146,35 @@ def test_four_bounds_train_to_other_weights(tmp_path):
     ours, trainer = weights_after_training(abc_trainer, tmp_path / "ours", **options)
     assert any(line.get("clip/q2", 0) + line.get("clip/q4", 0) > 0 for line in trainer.state.log_history)
     assert (ours - theirs).norm() > 1e-3
+
+
+def test_every_step_of_the_loss_can_be_replaced_by_itself(tmp_path, monkeypatch):
+    """A subclass that doubles one of them doubles the loss, and the others stay."""
+    inputs = rollout(abc_trainer(tmp_path))
+    expected, gradient = loss_and_gradient(abc_trainer(tmp_path), dict(inputs))
+    for name in ("token_loss", "corrected_for_sampler", "reduced"):
+
+        def doubled(self, *arguments, name=name):
+            return 2 * getattr(ABCGRPOTrainer, name)(self, *arguments)
+
+        monkeypatch.setattr("tests.trl.trainers.ABCGRPOTrainer", type("Doubled", (ABCGRPOTrainer,), {name: doubled}))
+        loss, other = loss_and_gradient(abc_trainer(tmp_path), dict(inputs))
+        assert loss == pytest.approx(2 * expected, rel=1e-6), name
+        assert torch.allclose(other, 2 * gradient, rtol=1e-5, atol=1e-7), name
+
+    class Shifted(ABCGRPOTrainer):
+        def policy_logprobs(self, model, inputs):
+            return super().policy_logprobs(model, inputs).detach() + self.shift
+
+        def divergence(self, logprobs, old_logprobs, reference_logprobs, mask):
+            return torch.full_like(logprobs, 3.0)
+
+    monkeypatch.setattr("tests.trl.trainers.ABCGRPOTrainer", Shifted)
+    trainer = abc_trainer(tmp_path, loss_type="grpo")
+    trainer.shift = torch.zeros((), requires_grad=True)
+    trainer.current_gradient_accumulation_steps = 1
+    plain = trainer._compute_loss(trainer.model, dict(inputs))
+    plain.backward()
+    assert trainer.shift.grad.abs() > 1e-3  # through the forward pass that was put in
+    trainer.beta = 0.5
+    assert trainer._compute_loss(trainer.model, dict(inputs)).item() == pytest.approx(plain.item() + 1.5, rel=1e-5)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from abcgrpo.trl.update.rows import loss_mask
+from abcgrpo.trl.batch import loss_mask
 from tests.trl.trainers import abc_trainer, loss_and_gradient, rollout
 
 

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from abcgrpo.trl.packing import load_packed, save_packed
+from abcgrpo.trl.resume.packing import load_packed, save_packed
 
 leaves = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
 nests = st.recursive(

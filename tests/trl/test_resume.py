@@ -12,9 +12,11 @@ from trl import GRPOConfig, GRPOTrainer
 
 from abcgrpo.errors import UserError
 from abcgrpo.tasks.countdown.tokenizer import countdown_tokenizer
-from abcgrpo.trl import FastGRPOTrainer
-from abcgrpo.trl.checkpoints import DESCRIPTION, ROLLING, STAGING, newest_complete
-from abcgrpo.trl.resume import COUNTERS, ExactResume
+from abcgrpo.trl import ABCGRPOConfig, ABCGRPOTrainer, FastGRPOTrainer
+from abcgrpo.trl.component import Component
+from abcgrpo.trl.resume import Resume
+from abcgrpo.trl.resume.checkpoints import DESCRIPTION, ROLLING, STAGING, newest_complete
+from abcgrpo.trl.resume.position import COUNTERS
 from tests.trl.trainers import abc_trainer, digits, settings, tiny_model
 
 STEPS = 14
@@ -82,11 +84,11 @@ def test_from_every_step_to_the_same_end(tmp_path, options):
         assert same(resumed, whole), f"from step {step}"
 
 
-@pytest.mark.parametrize("forgotten", ["restore_position", "_skip_orders"])
+@pytest.mark.parametrize("forgotten", ["restore", "skip_orders"])
 def test_without_what_we_restore_the_end_differs(tmp_path, monkeypatch, forgotten):
     whole = trainer_in(tmp_path / "whole", tmp_path / "base")
     whole.train()
-    monkeypatch.setattr(ExactResume, forgotten, lambda *_: None)
+    monkeypatch.setattr(Resume, forgotten, lambda *_: None)
     resumed = trainer_in(tmp_path / "resumed", tmp_path / "base", save_strategy="no")
     resumed.train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-7"))  # in the second epoch, mid-rollout
     assert not same(resumed, whole)
@@ -194,14 +196,14 @@ def test_a_checkpoint_without_a_state_is_refused(tmp_path):
 
 def test_the_limit_on_checkpoints_never_removes_the_last_whole_one(tmp_path, monkeypatch):
     trainer = trainer_in(tmp_path / "run", tmp_path / "base", max_steps=3, save_total_limit=1)
-    position = ExactResume._save_position
+    save_state = Resume._save_state
 
     def full_disk(self, checkpoint):
-        if self.state.global_step == 3:
+        if self.trainer.state.global_step == 3:
             raise OSError(28, "No space left on device")
-        position(self, checkpoint)
+        save_state(self, checkpoint)
 
-    monkeypatch.setattr(ExactResume, "_save_position", full_disk)
+    monkeypatch.setattr(Resume, "_save_state", full_disk)
     with pytest.raises(UserError, match=r"step 3 could not be written.*No space left.*checkpoint-2"):
         trainer.train()
     assert [path.name for path in (tmp_path / "run").glob("*checkpoint-*")] == ["checkpoint-2"]
@@ -223,16 +225,40 @@ def test_the_best_checkpoint_is_known_by_its_name(tmp_path):
     assert state["best_model_checkpoint"] == str(tmp_path / "run" / "checkpoint-1")
 
 
+KEPT = {
+    "trainer": {*COUNTERS},
+    "update": {"_old_elided", "_stock_width"},
+    "rewards": set(),
+    "measurement": set(),
+    "numbers": {"skipped", "skipped_in_a_row"},
+    "resume": {"_earlier_seconds"},
+}
+"""What is saved, by component."""
+PASSING = {
+    "trainer": {"_passing"},
+    "update": {"_pass", "_counts", "_deferring", "_old_deferred", "_told_multimodal"},
+    "rewards": {"_failures", "_left_out"},
+    "measurement": {"_sums", "_largest_ratio", "_logged_entropies", "_told"},
+    "numbers": {"_passes", "_step_is_bad", "_above"},
+    "resume": {
+        "_signals", "_point", "_saved_at", "_last_saved", "_session_started", "_train_sampler", "interrupted",
+        "staging",
+    },
+}  # fmt: skip
+"""What is of one micro-batch, one step, one rollout's making, one session, or what a log has said already."""
+FIXED = {
+    "trainer": {"components", "fast_update", "reward_guards", "resume"},
+    "update": {"parts", "_on", "_measures_entropy", "_scorer"},
+    "rewards": {"_most"},
+    "measurement": set(),
+    "numbers": {"_limits", "_most_in_a_row"},
+    "resume": {"_minutes"},
+}
+"""What follows from the configuration."""
+
+
 def test_nothing_that_the_rollout_needs_is_forgotten(tmp_path):
-    """Every number that our own classes keep between steps is saved, or known to be of one step alone."""
-    known = {
-        *COUNTERS, "_update_old_elided",  # saved
-        "_update_deferring", "_update_old_deferred", "_update_pass", "_update_counts", "_scorer", "_loss_pass", "_sums",
-        "_largest_ratio", "_passes", "_step_is_bad", "_failures", "_left_out",  # of one step or one rollout's making
-        "_update_told_multimodal", "_above",  # what a log has said already
-        "_signals", "_resume_point", "_staging", "_saved_at", "_last_saved", "_session_started", "_earlier_seconds",
-        "_train_sampler",  # of one session
-    }  # fmt: skip
+    """Everything that the trainer and its components keep between steps is saved, or known not to need it."""
     ours = trainer_in(tmp_path / "ours", tmp_path / "base")
     host = GRPOTrainer(
         model=tiny_model(),
@@ -241,8 +267,50 @@ def test_nothing_that_the_rollout_needs_is_forgotten(tmp_path):
         train_dataset=ours.train_dataset,
         processing_class=countdown_tokenizer(),
     )
-    added = {name for name in vars(ours) if name.startswith("_")} - set(vars(host))
-    assert added <= known, f"save {added - known} in abcgrpo.trl.resume, or say here why not"
+    found = {"trainer": set(vars(ours)) - set(vars(host))}
+    found |= {component.name: set(vars(component)) - {"trainer"} for component in ours.components}
+    assert len(found) == 1 + len(ours.components)
+    assert found.keys() == KEPT.keys()
+    for name, attributes in found.items():
+        unknown = attributes - KEPT[name] - PASSING[name] - FIXED[name]
+        assert not unknown, f"save {unknown} of {name} in its state_dict, or say here why not"
+        if name != "trainer":
+            state = next(component.state_dict() for component in ours.components if component.name == name)
+            assert len(state) == len(KEPT[name])
+
+
+def test_a_component_of_ones_own_is_saved_and_restored(tmp_path):
+    class Counter(Component):
+        name = "counter"
+        steps = 0
+
+        def step_ends(self, passed, metrics):
+            self.steps += 1
+
+        def state_dict(self):
+            return {"steps": self.steps}
+
+        def load_state_dict(self, state):
+            self.steps = state["steps"]
+
+    class Counting(ABCGRPOTrainer):
+        def observers(self):
+            return [*super().observers(), Counter(self)]
+
+    def run(folder, **options):
+        return Counting(
+            model=tiny_model(),
+            reward_funcs=digits,
+            args=ABCGRPOConfig(**settings(folder, **(RUN | {"max_steps": 5} | options))),
+            train_dataset=Dataset.from_dict({"prompt": [f"{n},{n + 1}:{n + 2}>" for n in range(1, 21)]}),
+            processing_class=countdown_tokenizer(),
+        )
+
+    run(tmp_path / "run").train()
+    resumed = run(tmp_path / "resumed", save_strategy="no")
+    resumed.train(resume_from_checkpoint=str(tmp_path / "run" / "checkpoint-3"))
+    (counter,) = [component for component in resumed.components if component.name == "counter"]
+    assert counter.steps == 5
 
 
 def test_the_hosts_checkpoint_for_signals_is_refused(tmp_path):

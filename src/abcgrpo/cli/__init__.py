@@ -26,13 +26,24 @@ def main() -> None:
     try:
         app()
     except UserError as error:
+        _tell_parent(str(error))
         if sys.stderr.isatty():
             panel = Panel(str(error), title="abcgrpo", border_style="red", highlight=False)
             Console(stderr=True).print(panel, markup=False)
-        else:  # a log, of which an experiment quotes the last line
+        else:
             print(f"abcgrpo: {error}", file=sys.stderr)
         sys.exit(2)
     except SystemExit as ended:
         if ended.code in INTERRUPTED:
             print("Interrupted. The same command goes on from here.", file=sys.stderr)
         raise
+    except Exception as error:
+        _tell_parent(f"{type(error).__name__}: {error}")
+        raise
+
+
+def _tell_parent(message: str) -> None:
+    if "ABCGRPO_PROGRESS_FILE" in os.environ:  # started by `run`, which sums a failed job up by this
+        from abcgrpo.progress import report_error
+
+        report_error(message)

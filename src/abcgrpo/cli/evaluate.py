@@ -8,6 +8,7 @@ from typer.core import TyperCommand
 
 from abcgrpo.cli.app import app, results
 from abcgrpo.errors import UserError
+from abcgrpo.extras import require_extras
 
 
 class ListOptions(TyperCommand):
@@ -79,6 +80,7 @@ def evaluate(
     at temperature 1 with 48. What is in the output directory already is not drawn again, and an evaluation that was
     killed goes on. results.json, results.md and results.tex are written beside the samples.
     """
+    require_extras("abcgrpo evaluate", "trl", *(["server"] if server else []))
     from abcgrpo.evaluation.evaluate import Plan, default_sampling
     from abcgrpo.evaluation.evaluate import evaluate as evaluate_model
     from abcgrpo.evaluation.models import named_models

@@ -7,6 +7,7 @@ import typer
 
 from abcgrpo.cli.app import app, refuse_given
 from abcgrpo.errors import UserError
+from abcgrpo.extras import require_modules
 
 
 @app.command()
@@ -28,6 +29,7 @@ def export(
     [bold]abcgrpo export train.parquet --task mathematics --dataset open-r1/DAPO-Math-17k-Processed
     --dataset-config all[/bold]
     """
+    require_modules("abcgrpo export", ["pyarrow", "math_verify"], "trl")
     from abcgrpo.tasks import TrainingData, get_task
     from abcgrpo.tasks.benchmarks import load_benchmark
     from abcgrpo.tasks.parquet import verl_rows, write_parquet

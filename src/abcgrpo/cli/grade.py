@@ -7,6 +7,7 @@ import typer
 
 from abcgrpo.cli.app import app
 from abcgrpo.errors import UserError
+from abcgrpo.extras import require_extras
 
 
 @app.command()
@@ -19,6 +20,7 @@ def grade(
 
     Exit code 0 whatever the answers: hostile ones are cut off by limits on time and memory.
     """
+    require_extras("abcgrpo grade", "grading")
     from abcgrpo.grading import grade_file
 
     try:

@@ -7,6 +7,7 @@ import typer
 
 from abcgrpo.cli.app import app, results
 from abcgrpo.errors import UserError
+from abcgrpo.extras import require_extras
 
 
 @app.command()
@@ -27,6 +28,7 @@ def report(
     """Make the report from the files that runs have left, and from training logs. Nothing is trained or sampled."""
     if not runs and not log:
         raise UserError("Nothing to report on: give directories of experiments or runs, or --log NAME=PATH.")
+    require_extras("abcgrpo report", "report")
     write_report(runs or [], output, [named_path(each) for each in log or []])
 
 

@@ -8,6 +8,8 @@ import typer
 
 from abcgrpo.cli.app import app
 from abcgrpo.cli.report import write_report
+from abcgrpo.errors import UserError
+from abcgrpo.extras import require_extras
 
 
 @app.command()
@@ -23,6 +25,8 @@ def run(
     What is finished is not done again, so the same command goes on after an interruption. An arm that fails does not
     stop the others; the exit code is then 1.
     """
+    require_extras("abcgrpo run", "trl", "report")
+    from abcgrpo.experiments.checks import check_experiment
     from abcgrpo.experiments.plan import cannot_conclude
     from abcgrpo.experiments.plan import plan as planned
     from abcgrpo.experiments.runner import ExperimentRunner
@@ -30,9 +34,12 @@ def run(
 
     directory = output or Path("runs") / experiment_path(experiment).stem
     runner = ExperimentRunner(read_experiment(experiment), directory)
+    obstacles = check_experiment(runner.experiment)
     if plan:
-        print("\n".join(planned(runner)))
+        print("\n".join([*planned(runner), *(f"CANNOT RUN HERE YET. {each}" for each in obstacles)]))
         return
+    if obstacles:
+        raise UserError("\n".join(obstacles))
     if impossible := cannot_conclude(runner.experiment):
         print(impossible, file=sys.stderr, flush=True)
     failures = runner.run()

@@ -8,6 +8,7 @@ import typer
 
 from abcgrpo.cli.app import app
 from abcgrpo.errors import UserError
+from abcgrpo.extras import require_extras
 
 
 @app.command(
@@ -32,6 +33,7 @@ def train(
 
     A run that was cut short goes on, exactly, when the same command is given again. SIGTERM and Ctrl-C save first.
     """
+    require_extras("abcgrpo train", "trl")
     from abcgrpo.experiments.recipe import read_recipe
     from abcgrpo.experiments.shipped import recipe_path
 

@@ -36,7 +36,7 @@ def abc_grpo(inputs: Any, **thresholds: float) -> Any:
     from prime_rl.trainer.rl.loss import LossOutputs  # pyright: ignore[reportMissingImports]
 
     bounds = read_boundaries(thresholds)
-    if unknown := thresholds.keys() - bounds.to_dict().keys():
+    if unknown := thresholds.keys() - bounds.parameters().keys():
         raise ValueError(f"trainer.loss.kwargs: unknown: {', '.join(sorted(unknown))}")
     logprobs, old_logprobs, advantages, mask = (
         tensor.unsqueeze(0)

@@ -7,8 +7,8 @@ from typing import Any
 from torch import Tensor
 
 from abcgrpo.boundaries import Boundaries
-from abcgrpo.objective import importance_ratio
 from abcgrpo.quadrants import clip_events
+from abcgrpo.tokens import importance_ratio
 
 THRESHOLDS = tuple(field.name for field in fields(Boundaries))
 

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from abcgrpo.engines.settings import read_boundaries, refuse
-from abcgrpo.objective import importance_ratio, token_loss
+from abcgrpo.objective import token_loss
 from abcgrpo.quadrants import clip_events
+from abcgrpo.tokens import importance_ratio
 
 REFUSED = ("use_kl_loss", "use_tis", "entropy_coef")
 

@@ -1,13 +1,14 @@
 """What a recipe trains on: the task's rows with their prompts."""
 
 import logging
+from dataclasses import dataclass
 from typing import Any
 
 from abcgrpo.errors import UserError
 from abcgrpo.experiments.recipe import Recipe
 from abcgrpo.tasks import Row, TrainingData, get_task, resolve_model, with_prompts
 from abcgrpo.tasks.prompts import Prompt
-from abcgrpo.tasks.sources import from_hub
+from abcgrpo.tasks.sources import HubError, from_hub
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,40 @@ def task_examples(recipe: Recipe, seed: int) -> list[Row]:
     )
     template = task.template.changed(recipe.prompt_template, recipe.prompt_form)
     return with_prompts(task.training_rows(data), template)
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """What could be found out of a training set without training on it."""
+
+    num_problems: int | None
+    """None where only the hub knows, and it cannot be reached."""
+    summary: str
+    """In words; also what could not be checked, and why."""
+    columns_checked: bool = True
+    prompt_lengths_checked: bool = True
+
+
+def examined(recipe: Recipe, seed: int) -> TrainingSet:
+    """Load the training set, and count what a run would train on.
+
+    Raises:
+        UserError: a mistake in the recipe or in its data. A hub that cannot be reached is no mistake.
+    """
+    try:
+        examples = task_examples(recipe, seed)
+    except HubError as error:
+        return TrainingSet(recipe.num_problems, f"{recipe.dataset_name}: not checked. {error}", False, False)
+    source = recipe.dataset_name or f"{recipe.task}, generated"
+    summary = f"{source}: {len(examples)} problems, with the columns {', '.join(examples[0])}"
+    if recipe.max_prompt_tokens is None:
+        return TrainingSet(len(examples), summary)
+    try:
+        kept = short_prompts(recipe, examples)
+    except HubError as error:
+        summary += f"; the lengths of their prompts are not checked. {error}"
+        return TrainingSet(len(examples), summary, prompt_lengths_checked=False)
+    return TrainingSet(len(kept), f"{summary}; {len(kept)} prompts of at most {recipe.max_prompt_tokens} tokens")
 
 
 def short_prompts(recipe: Recipe, examples: list[Row]) -> list[Row]:

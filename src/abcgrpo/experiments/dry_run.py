@@ -1,13 +1,13 @@
 """What a recipe would do, found out without its weights: names, data, batches, memory."""
 
+from dataclasses import asdict
 from typing import Any
 
-from abcgrpo.errors import UserError
+from abcgrpo.experiments.arguments import check_arguments, planned_arguments, reward_functions
 from abcgrpo.experiments.batches import plan_batches, planned_processes
-from abcgrpo.experiments.data import short_prompts, task_examples
+from abcgrpo.experiments.data import examined
 from abcgrpo.experiments.memory import estimate_memory, model_config
-from abcgrpo.experiments.recipe import Recipe, configuration_class
-from abcgrpo.experiments.training import reward_functions
+from abcgrpo.experiments.recipe import Recipe
 from abcgrpo.progress import quiet_libraries
 from abcgrpo.tasks import get_task
 from abcgrpo.tasks.sources import HubError
@@ -25,15 +25,16 @@ def dry_run(recipe: Recipe) -> dict[str, Any]:
     """
     quiet_libraries()
     processes = planned_processes(recipe)
-    arguments = _planned(recipe, processes)
+    arguments = planned_arguments(recipe, processes)
+    check_arguments(arguments)
     rewards = [reward.__name__ for reward in reward_functions(recipe)]
     template = get_task(recipe.task).template.changed(recipe.prompt_template, recipe.prompt_form)
-    data = _data(recipe, arguments.seed)
+    data = asdict(examined(recipe, arguments.seed))
     batches = plan_batches(arguments, processes, data.pop("num_problems"))
     return {
         "recipe": recipe.to_flat(),
         **batches.to_dict(),
-        "boundaries": arguments.boundaries.to_dict() if isinstance(arguments, ABCGRPOConfig) else None,
+        "boundaries": arguments.boundaries.parameters() if isinstance(arguments, ABCGRPOConfig) else None,
         "loss_type": arguments.loss_type,
         "rewards": rewards,
         "prompt": template.to_dict(),
@@ -66,47 +67,6 @@ def terminal(found: dict[str, Any]) -> str:
         *_memory_lines(found["memory"]),
     ]
     return "\n".join(lines)
-
-
-def _planned(recipe: Recipe, processes: int) -> FastGRPOConfig:
-    """The trainer's arguments as one of so many processes would make them, on whatever machine this is."""
-    import torch
-
-    planned = type(
-        "PlannedConfig", (configuration_class(recipe.objective),), {"world_size": property(lambda _: processes)}
-    )
-    options: dict[str, Any] = {"report_to": []} | recipe.training
-    if not torch.cuda.is_available():
-        options["use_cpu"] = True
-    try:
-        return planned(**options)
-    except (ValueError, TypeError) as error:
-        raise UserError(f"The recipe's training fields do not fit together: {error}") from error
-
-
-def _data(recipe: Recipe, seed: int) -> dict[str, Any]:
-    try:
-        examples = task_examples(recipe, seed)
-    except HubError as error:
-        summary = f"{recipe.dataset_name}: not checked. {error}"
-        return _found(recipe.num_problems, summary, columns=False, lengths=False)
-    source = recipe.dataset_name or f"{recipe.task}, generated"
-    summary = f"{source}: {len(examples)} problems, with the columns {', '.join(examples[0])}"
-    if recipe.max_prompt_tokens is None:
-        return _found(len(examples), summary)
-    try:
-        kept = short_prompts(recipe, examples)
-    except HubError as error:
-        summary += f"; the lengths of their prompts are not checked. {error}"
-        return _found(len(examples), summary, lengths=False)
-    summary += f"; {len(kept)} prompts of at most {recipe.max_prompt_tokens} tokens"
-    return _found(len(kept), summary)
-
-
-def _found(problems: int | None, summary: str, columns: bool = True, lengths: bool = True) -> dict[str, Any]:
-    return {
-        "num_problems": problems, "columns_checked": columns, "prompt_lengths_checked": lengths, "summary": summary
-    }  # fmt: skip
 
 
 def _memory(recipe: Recipe, arguments: FastGRPOConfig, processes: int) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from abcgrpo.evaluation.models import checkpoints_of
 from abcgrpo.experiments.board import Board, JobState
 from abcgrpo.experiments.specification import EvaluationPlan, Experiment
 from abcgrpo.files import locked, plain, read_json, write_json, write_yaml
-from abcgrpo.progress import PROGRESS_FILE
+from abcgrpo.progress import ERROR_FILE, PROGRESS_FILE
 from abcgrpo.run_files import ARMS, BASE, EVALUATION, EXPERIMENT, MANIFEST, TRAINING
 
 EVALUATED = "evaluated.json"
@@ -38,7 +38,7 @@ EVALUATED = "evaluated.json"
 
 
 class CommandFailed(Exception):
-    """A command ended with another exit code than 0; the message says where its output is, and its last line."""
+    """A command ended with another exit code than 0; the message has its error and says where its output is."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,11 @@ class Job:
     def progress_file(self) -> Path:
         """Where the job's current command reports how far it is."""
         return self.directory / "progress.json"
+
+    @property
+    def error_file(self) -> Path:
+        """Where the job's current command leaves the reason of its failure."""
+        return self.directory / ERROR_FILE
 
     @property
     def training(self) -> Path:
@@ -199,6 +204,7 @@ class ExperimentRunner:
     def _command(self, job: Job, place: dict[str, str], *arguments: str) -> None:
         """Run one command of this package with its output in the job's log."""
         job.progress_file.unlink(missing_ok=True)
+        job.error_file.unlink(missing_ok=True)
         environment = os.environ | {PROGRESS_FILE: str(job.progress_file)} | place
         log = job.directory / "log.txt"
         with log.open("a", encoding="utf-8") as output:
@@ -213,8 +219,17 @@ class ExperimentRunner:
             assert child.stdin is not None
             child.stdin.close()
         if code != 0:
-            lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-            raise CommandFailed(f"`abcgrpo {arguments[0]}` ended with exit code {code}: {lines[-1]} (all of it: {log})")
+            raise CommandFailed(f"`abcgrpo {arguments[0]}` {_reason(code, job.error_file)} (its output: {log})")
+
+
+def _reason(code: int, error_file: Path) -> str:
+    """Why a command failed: in its own words, or by the signal that ended it."""
+    if error_file.exists():
+        return f"failed: {error_file.read_text(encoding='utf-8', errors='replace').strip()}"
+    if code < 0:
+        memory = "; the system does so where memory runs out" if -code == signal.SIGKILL else ""
+        return f"was ended by {signal.Signals(-code).name}{memory}"
+    return f"ended with exit code {code} and said no reason"
 
 
 def device_places(jobs: int) -> list[dict[str, str]]:

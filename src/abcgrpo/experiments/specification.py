@@ -18,17 +18,19 @@ evaluation:                             # of the base and of every checkpoint (T
 """
 
 import inspect
+import json
 from dataclasses import fields
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from abcgrpo.boundaries import Boundaries
 from abcgrpo.errors import UserError, unknown_name
 from abcgrpo.experiments.recipe import Objective, Recipe, recipe_from_flat
-from abcgrpo.files import read_yaml
+from abcgrpo.files import plain, read_yaml
+from abcgrpo.tasks import get_task
 
 RULES = {
     "uniform": Boundaries.uniform,
@@ -60,7 +62,7 @@ class EvaluationPlan(_Strict):
     questions: int | None = Field(default=None, ge=1)
     samples: int = Field(default=128, ge=1)
     batch_size: int = Field(default=512, ge=1)
-    pass_at_k: list[int] = Field(default=[2, 4, 8, 16, 32, 64], min_length=1)
+    pass_at_k: list[Annotated[int, Field(ge=1)]] = Field(default=[2, 4, 8, 16, 32, 64], min_length=1)
     temperature: float = Field(default=1.0, ge=0)
     top_p: float = Field(default=1.0, gt=0, le=1)
     top_k: int = Field(default=0, ge=0)
@@ -97,7 +99,7 @@ class Experiment(_Strict):
         written, where = self.arms[arm], f"arm {arm}"
         thresholds = {}
         if written.objective == "abc-grpo":
-            thresholds = boundaries(written.boundaries, where).to_dict()
+            thresholds = boundaries(written.boundaries, where).parameters()
         elif written.boundaries:
             raise UserError(f"{where}: boundaries have no effect with objective: trl, whose loss is TRL's own.")
         training = self.training | written.training | {"seed": seed, "output_dir": output_dir}
@@ -116,10 +118,17 @@ def read_experiment(name_or_path: str) -> Experiment:
         experiment = Experiment.model_validate(content)
     except ValidationError as error:
         raise _explained(error, str(path)) from None
-    repeated = {seed for seed in experiment.seeds if experiment.seeds.count(seed) > 1}
-    if repeated:
-        raise UserError(f"{path}: seeds {sorted(repeated)} are listed twice.")
     plan = experiment.evaluation
+    for name, values in (("seeds", experiment.seeds), ("evaluation: pass_at_k:", plan.pass_at_k)):
+        if repeated := sorted({value for value in values if values.count(value) > 1}):
+            raise UserError(f"{path}: {name} {repeated} are listed twice.")
+    get_task(experiment.task)
+    for name in experiment.training:
+        if name in get_type_hints(Boundaries):
+            raise UserError(
+                f"{path}: training: {name} would take the place of every arm's own threshold, and the arms would no "
+                f"longer be what their names say: set it in the `boundaries` of an arm."
+            )
     if max(plan.pass_at_k) > plan.samples:
         raise UserError(
             f"{path}: evaluation: Pass@{max(plan.pass_at_k)} needs at least as many samples, not {plan.samples}."
@@ -132,8 +141,18 @@ def read_experiment(name_or_path: str) -> Experiment:
         for name in ("output_dir", "seed"):
             if name in experiment.training | experiment.arms[arm].training:
                 raise UserError(f"{path}: training: {name} is set for each run by the experiment: leave it out.")
-        experiment.recipe(arm, seed=experiment.seeds[0], output_dir=".")
+    _require_different_arms(experiment, str(path))
     return experiment
+
+
+def _require_different_arms(experiment: Experiment, where: str) -> None:
+    """Refuse two arms that are trained alike, whose comparison would be of nothing but chance."""
+    seen: dict[str, str] = {}
+    for arm in experiment.arms:
+        recipe = experiment.recipe(arm, seed=experiment.seeds[0], output_dir=".").to_flat()
+        same = seen.setdefault(json.dumps(plain(recipe), sort_keys=True, default=str), arm)
+        if same != arm:
+            raise UserError(f"{where}: arms {same!r} and {arm!r} are the same in everything: leave one of them out.")
 
 
 def experiment_path(name_or_path: str) -> Path:

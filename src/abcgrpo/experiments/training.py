@@ -5,7 +5,6 @@ checkpoints that TRL's `save_steps` asks for.
 """
 
 import errno
-import importlib
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
 
 from abcgrpo.errors import UserError
+from abcgrpo.experiments.arguments import check_arguments, make_arguments, missing_here, reward_functions
 from abcgrpo.experiments.batches import plan_batches, require_processes
 from abcgrpo.experiments.data import training_examples
 from abcgrpo.experiments.manifest import environment, settings
@@ -25,11 +25,11 @@ from abcgrpo.experiments.recipe import Recipe, configuration_class
 from abcgrpo.files import json_line, locked, plain, read_json, without_secrets, write_json, write_text
 from abcgrpo.progress import Progress, quiet_libraries
 from abcgrpo.run_files import MANIFEST, METRICS
-from abcgrpo.tasks import get_task, resolve_model
+from abcgrpo.tasks import resolve_model
 from abcgrpo.trl import ABCGRPOTrainer, FastGRPOConfig, FastGRPOTrainer
-from abcgrpo.trl.checkpoints import ROLLING, differences, newest_complete, step_of
 from abcgrpo.trl.processes import leave_process_group
-from abcgrpo.trl.resume import FREE
+from abcgrpo.trl.resume.checkpoints import ROLLING, differences, newest_complete, step_of
+from abcgrpo.trl.resume.configuration import FREE
 
 NO_WRITING = {
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO,
@@ -59,10 +59,13 @@ def train(recipe: Recipe) -> Path:
 
 def _train(recipe: Recipe) -> Path:
     quiet_libraries()
-    arguments = _arguments(recipe)
+    arguments = make_arguments(recipe, configuration_class(recipe.objective))
+    check_arguments(arguments)
     output = Path(str(arguments.output_dir))
     main = arguments.process_index == 0
     require_processes(recipe, arguments.world_size)
+    if obstacles := missing_here(arguments):
+        raise UserError("\n".join(obstacles))
     dataset = Dataset.from_list(training_examples(recipe, arguments.seed))
     plan_batches(arguments, arguments.world_size, len(dataset))  # refuses a set that does not fill one rollout
     rewards = reward_functions(recipe)
@@ -179,17 +182,6 @@ def _recorded(recipe: Recipe) -> dict[str, Any]:
     return plain(without_secrets(recipe.to_flat()))
 
 
-def _arguments(recipe: Recipe) -> FastGRPOConfig:
-    """The trainer's arguments. Quiet by default: progress and metrics have their own places."""
-    quiet = {"report_to": [], "disable_tqdm": True}
-    if recipe.training.get("resume_from_checkpoint"):
-        raise UserError("resume_from_checkpoint has no effect: an unfinished run in output_dir goes on by itself.")
-    try:
-        return configuration_class(recipe.objective)(**(quiet | recipe.training))
-    except (ValueError, TypeError) as error:
-        raise UserError(f"The recipe's training fields do not fit together: {error}") from error
-
-
 def _trainer(recipe: Recipe, arguments: FastGRPOConfig, dataset: Dataset, rewards: list[Callable]) -> FastGRPOTrainer:
     trainer_class: Any = ABCGRPOTrainer if recipe.objective == "abc-grpo" else FastGRPOTrainer
     try:
@@ -208,26 +200,6 @@ def _trainer(recipe: Recipe, arguments: FastGRPOConfig, dataset: Dataset, reward
         trainer.card_base = recipe.model_name_or_path
         trainer.card_data = recipe.dataset_name or f"{len(dataset)} problems of the task {recipe.task}"
     return trainer
-
-
-def reward_functions(recipe: Recipe) -> list[Callable]:
-    """The recipe's reward functions, or the task's own.
-
-    Raises:
-        UserError: one that cannot be imported.
-    """
-    if recipe.reward_funcs is None:
-        return [get_task(recipe.task).reward]
-    sys.path.insert(0, str(Path.cwd()))
-    return [_imported(name) for name in recipe.reward_funcs]
-
-
-def _imported(name: str) -> Callable:
-    module, _, function = name.rpartition(".")
-    try:
-        return getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"reward_funcs: {name!r} cannot be imported as module.function: {error}.") from error
 
 
 class _RunLog(TrainerCallback):

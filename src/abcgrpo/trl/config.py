@@ -1,6 +1,7 @@
 """TRL's configuration with the four thresholds and the guards of a long run, and what of TRL's options is refused."""
 
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 from trl.trainer.grpo_config import GRPOConfig
 
@@ -84,6 +85,11 @@ class FastGRPOConfig(GRPOConfig):
             raise ValueError(f"max_failed_rewards is a share, from 0 to 1, got {self.max_failed_rewards!r}")
         if self.max_skipped_in_a_row < 1:
             raise ValueError(f"max_skipped_in_a_row must be at least 1, got {self.max_skipped_in_a_row!r}")
+
+
+def option(args: GRPOConfig, name: str) -> Any:
+    """An option of `FastGRPOConfig`; its default where a trainer was given a plain `trl.GRPOConfig`."""
+    return getattr(args, name, getattr(FastGRPOConfig, name))
 
 
 @dataclass

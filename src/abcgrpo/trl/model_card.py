@@ -66,7 +66,7 @@ def model_card(
 
 
 def _text(name: str, base: str, data: str, args: ABCGRPOConfig) -> str:
-    thresholds = args.boundaries.to_dict()
+    thresholds = args.boundaries.parameters()
     bounds = "\n".join(
         f"| {meaning} | {'open' if thresholds[field] == 'inf' else thresholds[field]} |"
         for field, meaning in QUADRANTS.items()

@@ -9,8 +9,9 @@ from torch import Tensor
 from verl.trainer.ppo.core_algos import POLICY_LOSS_REGISTRY, agg_loss, register_policy_loss
 from verl.workers.config import ActorConfig
 
-from abcgrpo.objective import importance_ratio, token_loss
+from abcgrpo.objective import token_loss
 from abcgrpo.quadrants import clip_events
+from abcgrpo.tokens import importance_ratio
 from abcgrpo.verl.config import LOSS_NAME, boundaries_of
 
 

@@ -60,7 +60,6 @@ def train(
     canned: list[list[Row]],
     *,
     adjust: Any = None,
-    attributes: dict[str, Any] | None = None,
     folder: str,
     config_class: type = GRPOConfig,
     **config: Any,
@@ -71,7 +70,6 @@ def train(
         host: the trainer's class.
         canned: this rank's rollouts, used in turn.
         adjust: called with the trainer before training.
-        attributes: class attributes to set.
         folder: for output.
         config_class: `GRPOConfig` or a subclass.
         config: fields of it.
@@ -84,7 +82,7 @@ def train(
             named = model.named_parameters()
             gradients.append({n.removeprefix("module."): p.grad.clone() for n, p in named if p.grad is not None})
 
-    trainer = build(type(host.__name__, (host,), attributes or {}), canned, folder, config_class, Gradients(), **config)
+    trainer = build(host, canned, folder, config_class, Gradients(), **config)
     trainer.model.get_input_embeddings().register_forward_hook(
         lambda _, inputs, __: positions.__setitem__(
             key := "grad" if torch.is_grad_enabled() else "no_grad", positions[key] + inputs[0].numel()

@@ -8,8 +8,7 @@ import torch
 from peft import LoraConfig
 from trl import GRPOTrainer
 
-from abcgrpo.trl import ABCGRPOConfig, ABCGRPOTrainer
-from abcgrpo.trl.update import FastUpdate
+from abcgrpo.trl import ABCGRPOConfig, ABCGRPOTrainer, FastGRPOConfig, FastGRPOTrainer
 from abcgrpo.trl.update.head import score_fused
 from tests.trl.update.canned import EOS, GROUP, Row, Trained, largest_difference, rollouts, train, update_difference
 
@@ -19,8 +18,11 @@ UPDATES = 1e-5
 """‖difference of the updates‖ ÷ ‖update‖ after plain SGD."""
 
 
-class Fast(FastUpdate, GRPOTrainer):
-    pass
+class Fast(FastGRPOTrainer):
+    """The update alone, so that what is logged besides is TRL's."""
+
+    def observers(self):
+        return []
 
 
 def slow(*names: str) -> list:
@@ -31,12 +33,12 @@ def slow(*names: str) -> list:
 def compare(tmp_path):
     """Train stock and fast alike; both runs."""
 
-    def run(canned=None, stock=GRPOTrainer, fast=Fast, attributes=None, adjust=None, stock_config=None, **config):
+    def run(canned=None, stock=GRPOTrainer, fast=Fast, adjust=None, stock_config=None, **config):
         canned = canned or rollouts(2, 8, seed=3)
         arguments = {"folder": str(tmp_path), "adjust": adjust} | config
         return (
             train(stock, canned, **arguments | (stock_config or {})),
-            train(fast, canned, attributes=attributes, **arguments),
+            train(fast, canned, **arguments),
         )
 
     return run
@@ -141,7 +143,7 @@ def test_packed_rows_with_the_fused_head(compare, monkeypatch, name, value):
     monkeypatch.setattr(f"abcgrpo.trl.update.{name}", value)
     fused = []
     monkeypatch.setattr("abcgrpo.trl.update.scoring.score_fused", lambda *a: fused.append(a) or score_fused(*a))
-    stock, fast = compare(attributes={"update_entropy": False})
+    stock, fast = compare(config_class=FastGRPOConfig, update_entropy=False)
     assert_same(stock, fast)
     passes = 2 * 4 * 2 - 2  # four steps of two micro-batches, the first step without old log-probs
     assert len(fused) == passes if value != 30 else 0 < len(fused) < passes
@@ -221,8 +223,8 @@ def test_importance_correction_of_vllm_keeps_trls_order(compare, mode, caplog):
             (rows := stock_rollout(prompts, host))
             | {"logprobs": [[-4.5 - 0.01 * (place % 5) for place in range(len(ids))] for ids in rows["completion_ids"]]}
         )
-        if isinstance(trainer, FastUpdate):
-            trainer.update_parts = trainer._choose_parts()
+        if isinstance(trainer, FastGRPOTrainer):
+            trainer.fast_update.choose_parts()
 
     bounds = {"vllm_importance_sampling_clip_max": 1.2 if "token" in mode else 1e6}
     if "mask" in mode:
@@ -244,8 +246,9 @@ def test_importance_correction_of_vllm_keeps_trls_order(compare, mode, caplog):
 
 
 class WithoutOldLogps(Fast):
-    def _fill_old_logps(self, batches):
-        pass
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.fast_update._fill_old_logps = lambda batches: None
 
 
 class MovesAlthoughTheCutMatters(Fast):
@@ -259,10 +262,9 @@ class SkipsTooMuch(Fast):
 
 
 class SkipsInTheKL(Fast):
-    def _choose_parts(self):
-        parts = super()._choose_parts()
-        object.__setattr__(parts, "skip", True)
-        return parts
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        object.__setattr__(self.fast_update.parts, "skip", True)
 
 
 @pytest.mark.parametrize(
@@ -298,7 +300,7 @@ def counted_tokens(rows: list[Row]) -> tuple[int, int]:
 def test_tokens_run(compare):
     """With gradient: the active rows' tokens, once. Without: theirs but for the first of four steps."""
     canned = rollouts(1, 8, seed=5)
-    stock, fast = compare(canned, attributes={"update_entropy": False})
+    stock, fast = compare(canned, config_class=FastGRPOConfig, update_entropy=False)
     everything, active = counted_tokens(canned[0])
     width = max(len(r.prompt) for r in canned[0]) + max(len(r.completion) for r in canned[0])
     assert stock.positions == {"grad": 32 * width, "no_grad": 32 * width}
@@ -324,7 +326,7 @@ def test_entropy_is_that_of_all_tokens_and_costs_no_gradient(compare):
 def test_entropy_is_measured_in_logged_steps_only(compare):
     canned = rollouts(1, 8, seed=5)
     every, second, never = (
-        compare(canned, logging_steps=steps, attributes={"update_entropy": on})[1]
+        compare(canned, logging_steps=steps, config_class=FastGRPOConfig, update_entropy=on)[1]
         for steps, on in ((1, True), (2, True), (1, False))
     )
     assert never.positions["no_grad"] < second.positions["no_grad"] < every.positions["no_grad"]
@@ -336,7 +338,7 @@ def test_entropy_is_measured_in_logged_steps_only(compare):
 
 def test_stock_switches_all_off(compare, caplog):
     with caplog.at_level(logging.INFO, "abcgrpo"):
-        stock, fast = compare(attributes={"update": "stock"})
+        stock, fast = compare(config_class=FastGRPOConfig, update="stock")
     assert largest_difference(fast.gradients, stock.gradients) == 0
     assert fast.positions == stock.positions
     assert not any(name.startswith("update/") for name in fast.logs[0])
@@ -361,7 +363,7 @@ def test_entries_that_cannot_follow_their_row_are_refused(compare):
 
 def test_unknown_switch_is_refused(compare):
     with pytest.raises(ValueError, match="update must be"):
-        compare(attributes={"update": "quick"})
+        compare(config_class=FastGRPOConfig, update="quick")
 
 
 def test_a_run_says_what_is_active_and_why_not(compare, caplog):

@@ -157,10 +157,12 @@ def test_flops_are_those_of_the_matrix_products(model, batch):
     scored = torch.tensor([9, 9, 9, 8])  # TRL's head scores every position but the last on a CPU
     with FlopCounterMode(display=False) as counted:
         logps, _ = run(model, laid_out, "packed")
-        assert counted.get_total_flops() == shape.flops(lengths, scored).sum()
+        # The angles of the rotary embedding, which older versions of transformers compute by a matrix product.
+        angles = sum(sum(n.values()) for name, n in counted.get_flop_counts().items() if name.endswith("rotary_emb"))
+        assert counted.get_total_flops() - angles == shape.flops(lengths, scored).sum()
         logps.sum().backward()
     uncounted = 2 * 2 * scored.sum() * shape.head  # the head adds its two gradients up in place
-    assert counted.get_total_flops() + uncounted == shape.flops(lengths, scored, backwards=1).sum()
+    assert counted.get_total_flops() - angles + uncounted == shape.flops(lengths, scored, backwards=1).sum()
 
 
 def test_flops_of_attention(model):

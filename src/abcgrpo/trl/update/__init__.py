@@ -1,6 +1,6 @@
 """The update phase of GRPO at a fraction of its cost, with exactly the same gradient.
 
-`fast` is the adapter to TRL, `parts` decides what a run can have, `planning` distributes rows, `rows` moves them,
+`fast` is the trainer's component, `parts` decides what a run can have, `planning` distributes rows, `rows` moves them,
 `layout` and `attention` lay them out, `flops` and `counts` say what was saved.
 """
 

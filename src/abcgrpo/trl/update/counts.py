@@ -4,8 +4,9 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from abcgrpo.trl.batch import Batch
 from abcgrpo.trl.update.flops import ModelShape
-from abcgrpo.trl.update.rows import Batch, token_counts
+from abcgrpo.trl.update.rows import token_counts
 
 
 class StepCounts:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from inspect import signature
 from typing import Any
 
 from accelerate import Accelerator
@@ -11,10 +10,6 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 
 from abcgrpo.trl.update.attention import Layout, choose_layout
 from abcgrpo.trl.update.head import why_fused
-
-_PASS_ARGUMENTS = list(signature(GRPOTrainer._get_per_token_logps_and_entropies).parameters)
-MULTIMODAL = frozenset(_PASS_ARGUMENTS[_PASS_ARGUMENTS.index("compute_aux_loss") + 1 :])
-"""What TRL's batches hold besides text, `pixel_values` and the like. Such batches take TRL's own path."""
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-Batch = dict[str, Tensor]
-"""A micro-batch as TRL buffers it: tensors whose first dimension is the row, and scalars that belong to all rows."""
-
-
-def loss_mask(batch: Batch) -> Tensor:
-    """(B, T): the completion tokens that the policy wrote; a tool's output is not among them."""
-    mask = batch["completion_mask"]
-    return mask * batch["tool_mask"] if "tool_mask" in batch else mask
+from abcgrpo.trl.batch import Batch, loss_mask
 
 
 def join(batches: Sequence[Batch]) -> Batch:

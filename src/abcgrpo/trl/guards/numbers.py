@@ -1,15 +1,16 @@
 """Bad numbers: an optimizer step whose loss, gradient or log-probs are not finite is left out, and said why."""
 
 import logging
+from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.distributed.tensor import DTensor
 
 from abcgrpo.errors import UserError
-from abcgrpo.trl.metrics import QuadrantMetrics
-from abcgrpo.trl.update.rows import Batch, loss_mask
+from abcgrpo.trl.batch import Batch, loss_mask
+from abcgrpo.trl.component import Component, LossPass, Metrics
+from abcgrpo.trl.config import option
 
 logger = logging.getLogger(__name__)
 
@@ -17,7 +18,7 @@ MISMATCH = "sampling/sampling_logp_difference/mean"
 """TRL's mean |sampler's log-prob − trainer's| of a rollout, in nats; logged with vLLM's importance correction."""
 
 
-class GuardedNumbers(QuadrantMetrics):
+class NumberGuards(Component):
     """Skips an optimizer step that would write numbers that are not finite; warns of metrics that announce trouble.
 
     A skipped step leaves weights and optimizer state as they are and costs that step alone; the learning rate goes on
@@ -32,62 +33,67 @@ class GuardedNumbers(QuadrantMetrics):
             its step by then.
     """
 
-    max_skipped_in_a_row = 10
-    warn_ratio_above = 100.0
-    warn_mismatch_above = 0.1
-    warn_kl_above = 1.0
-    """Defaults; fields of these names in the trainer's configuration come first."""
+    name = "numbers"
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, trainer: Any) -> None:
+        super().__init__(trainer)
+        self._most_in_a_row: int = option(trainer.args, "max_skipped_in_a_row")
+        self._limits: dict[str, float] = {
+            "ratio/max": option(trainer.args, "warn_ratio_above"),
+            MISMATCH: option(trainer.args, "warn_mismatch_above"),
+            "kl": option(trainer.args, "warn_kl_above"),
+        }
+        self._above: set[str] = set()
         self._passes: list[tuple[Batch, Tensor]] = []  # of the step: micro-batches and their log-probs
         self._step_is_bad = torch.tensor(False)
-        self._above: set[str] = set()
-        self.skipped_steps = 0
+        self.skipped = 0
+        """Steps skipped since the run began."""
         self.skipped_in_a_row = 0
-        super().__init__(*args, **kwargs)
-        for name in ("max_skipped_in_a_row", "warn_ratio_above", "warn_mismatch_above", "warn_kl_above"):
-            setattr(self, name, getattr(self.args, name, getattr(self, name)))
 
-    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        loss = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        if self.model.training:
-            self._step_is_bad = self._step_is_bad.to(loss.device) | ~loss.detach().isfinite().all()
-        return loss
+    @property
+    def may_be_saved(self) -> bool:
+        """Within a streak of skipped steps the last state from before it stays the one to go on from."""
+        return self.skipped_in_a_row == 0
 
-    def _measure(self, inputs: Batch, logprobs: Tensor, entropies: Tensor) -> None:
-        super()._measure(inputs, logprobs, entropies)
-        if self.model.training:
-            self._passes.append((inputs, logprobs))
-            bad = ~logprobs.isfinite() & loss_mask(inputs).bool()
-            self._step_is_bad = self._step_is_bad.to(bad.device) | bad.any()
+    def state_dict(self) -> dict[str, Any]:
+        return {"skipped": self.skipped, "skipped_in_a_row": self.skipped_in_a_row}
 
-    def _get_grad_norm(self, model, grad_norm=None):
-        """The host's last call before the optimizer's step."""
-        norm = super()._get_grad_norm(model, grad_norm)
-        if isinstance(norm, DTensor):  # FSDP2: each process has a part of it
-            norm = norm.full_tensor()
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.skipped, self.skipped_in_a_row = state["skipped"], state["skipped_in_a_row"]
+
+    def loss_computed(self, passed: LossPass, metrics: Metrics) -> None:
+        assert passed.loss is not None, "the loss is computed"
+        if not passed.training:
+            return
+        bad = ~passed.loss.isfinite().all()
+        if passed.logprobs is not None:
+            self._passes.append((passed.batch, passed.logprobs))
+            bad = bad | (~passed.logprobs.isfinite() & loss_mask(passed.batch).bool()).any()
+        self._step_is_bad = self._step_is_bad.to(bad.device) | bad
+
+    def gradient_computed(self, model: Any, norm: Any, metrics: Metrics) -> None:
+        accelerator = self.trainer.accelerator
         finite = torch.as_tensor(norm, device=self._step_is_bad.device).isfinite()
-        bad = self.accelerator.reduce((self._step_is_bad | ~finite).float(), "sum")
-        if self.accelerator.scaler is None and cast(Tensor, bad).item() > 0:
+        bad = accelerator.reduce((self._step_is_bad | ~finite).float(), "sum")
+        if accelerator.scaler is None and cast(Tensor, bad).item() > 0:
             self._skip_step(model)
         else:
             self.skipped_in_a_row = 0
-        self._metrics["train"]["skipped_steps"] = [float(self.skipped_steps)]
+        metrics["skipped_steps"] = [float(self.skipped)]
         self._passes.clear()
         self._step_is_bad = torch.zeros_like(self._step_is_bad)
-        return norm
 
     def _skip_step(self, model: Any) -> None:
-        self.skipped_steps += 1
+        self.skipped += 1
         self.skipped_in_a_row += 1
-        step = self.state.global_step + 1
+        step = self.trainer.state.global_step + 1
         cause = self._cause()
-        if self.is_deepspeed_enabled:
+        if self.trainer.is_deepspeed_enabled:
             raise UserError(f"Step {step} has numbers that are not finite, and DeepSpeed has taken it: {cause}.")
         model.zero_grad(set_to_none=True)  # without a gradient an optimizer leaves weights and state as they are
         if cause:
             logger.warning("Step %d is skipped: %s.", step, cause)
-        if self.skipped_in_a_row >= self.max_skipped_in_a_row:
+        if self.skipped_in_a_row >= self._most_in_a_row:
             raise UserError(
                 f"{self.skipped_in_a_row} steps in a row, up to step {step}, have numbers that are not finite. The "
                 f"last: {cause or 'on another process'}. The weights are those of before the first of them, and the "
@@ -104,9 +110,11 @@ class GuardedNumbers(QuadrantMetrics):
                 if bad.any():
                     row, column = bad.nonzero()[0].tolist()
                     return f"{name} is {values[row, column].item()} at {self._token(inputs, logprobs, row, column)}"
-        if not self._step_is_bad.item() and self.accelerator.num_processes > 1:
+        if not self._step_is_bad.item() and self.trainer.accelerator.num_processes > 1:
             return "" if self._passes == [] else "the gradient is not finite, though all log-probs here are"
         what = "the loss" if self._step_is_bad.item() else "the gradient"
+        if not self._passes:
+            return f"{what} is not finite"
         return f"{what} is not finite, though all log-probs are; the largest ratio is at {self._largest()}"
 
     def _suspects(self, inputs: Batch, logprobs: Tensor) -> dict[str, Tensor]:
@@ -134,7 +142,7 @@ class GuardedNumbers(QuadrantMetrics):
         return self._token(*self._passes[largest], row, column)
 
     def _token(self, inputs: Batch, logprobs: Tensor, row: int, column: int) -> str:
-        tokenizer: Any = getattr(self.processing_class, "tokenizer", self.processing_class)
+        tokenizer: Any = getattr(self.trainer.processing_class, "tokenizer", self.trainer.processing_class)
         token = inputs["completion_ids"][row, column].item()
         prompt = tokenizer.decode(inputs["prompt_ids"][row][inputs["prompt_mask"][row].bool()])
         log_ratio = logprobs - inputs.get("old_per_token_logps", logprobs)
@@ -143,16 +151,10 @@ class GuardedNumbers(QuadrantMetrics):
             f"is {log_ratio[row, column].exp().item():.3g}"
         )
 
-    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        super().log(logs, start_time)
-        limits = {
-            "ratio/max": self.warn_ratio_above,
-            MISMATCH: self.warn_mismatch_above,
-            "kl": self.warn_kl_above,
-        }
-        above = {name for name, limit in limits.items() if (logs.get(name) or 0.0) > limit}
-        if self.accelerator.is_main_process:
+    def log_ends(self, logs: Mapping[str, Any]) -> None:
+        above = {name for name, limit in self._limits.items() if (logs.get(name) or 0.0) > limit}
+        if self.trainer.accelerator.is_main_process:
+            step = self.trainer.state.global_step
             for name in sorted(above - self._above):
-                step = self.state.global_step
-                logger.warning("Step %d: %s is %.3g, above %g.", step, name, logs[name], limits[name])
+                logger.warning("Step %d: %s is %.3g, above %g.", step, name, logs[name], self._limits[name])
         self._above = above

@@ -1,26 +1,19 @@
-"""The trainers: TRL's with the fast update, metrics by quadrant, exact resume and guards; and that one with the
-four-boundary loss.
-"""
+"""The trainer with ABC-GRPO's objective: its loss, step by step, and the model card."""
 
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from trl.trainer.grpo_config import GRPOConfig
 
-from abcgrpo.objective import aggregate, importance_ratio, token_loss
+from abcgrpo.objective import aggregate, token_loss
+from abcgrpo.tokens import RatioLevel, importance_ratio
+from abcgrpo.trl.batch import MULTIMODAL, Batch, loss_mask
+from abcgrpo.trl.component import Component
 from abcgrpo.trl.config import ABCGRPOConfig
+from abcgrpo.trl.fast_trainer import FastGRPOTrainer, model_name
 from abcgrpo.trl.model_card import PAPER, model_card
-from abcgrpo.trl.resume import ExactResume
-from abcgrpo.trl.rewards import GuardedRewards
-from abcgrpo.trl.update.parts import MULTIMODAL
-from abcgrpo.trl.update.rows import loss_mask
-
-
-class FastGRPOTrainer(GuardedRewards, ExactResume):
-    """`trl.GRPOTrainer` with TRL's own losses, plus the fast update phase, the metrics by quadrant, exact resume, and
-    guards against bad rewards and bad numbers.
-    """
 
 
 class ABCGRPOTrainer(FastGRPOTrainer):
@@ -36,6 +29,7 @@ class ABCGRPOTrainer(FastGRPOTrainer):
     """
 
     args: ABCGRPOConfig  # pyright: ignore[reportIncompatibleVariableOverride]
+    importance_sampling_level: RatioLevel
     _tag_names = ("trl", "abc-grpo")
     _name = "ABC-GRPO"
     _paper = PAPER
@@ -44,21 +38,24 @@ class ABCGRPOTrainer(FastGRPOTrainer):
     card_data: str | None = None
     """What the model card says of the data; without it the number of prompts."""
 
-    def __init__(self, model, reward_funcs=None, args: ABCGRPOConfig | None = None, **kwargs: Any) -> None:
+    @classmethod
+    def _arguments(cls, model: Any, args: GRPOConfig | None) -> GRPOConfig:
         if args is None:
-            name = model if isinstance(model, str) else model.config.name_or_path
-            args = ABCGRPOConfig(f"{name.rstrip('/').split('/')[-1]}-ABC-GRPO")
+            args = ABCGRPOConfig(f"{model_name(model)}-ABC-GRPO")
         if not isinstance(args, ABCGRPOConfig):
             raise TypeError(
                 f"args must be an abcgrpo.trl.ABCGRPOConfig, got {type(args).__name__}: it has the same fields as "
                 f"trl.GRPOConfig, and the four thresholds"
             )
-        super().__init__(model=model, reward_funcs=reward_funcs, args=args, **kwargs)
+        return args
+
+    def observers(self) -> list[Component]:
         if self.aux_loss_enabled:
             raise ValueError(
                 "this model declares a router auxiliary loss (router_aux_loss_coef), which ABC-GRPO's objective does "
-                "not have: set the model configuration's router_aux_loss_coef to 0, or train with trl.GRPOTrainer"
+                "not have: set router_aux_loss_coef=0.0, or train with FastGRPOTrainer"
             )
+        return super().observers()
 
     def create_model_card(
         self, model_name: str | None = None, dataset_name: str | None = None, tags: str | list[str] | None = None
@@ -75,33 +72,62 @@ class ABCGRPOTrainer(FastGRPOTrainer):
         card = model_card(model_name or output.name, base, data, self.args, [*self._tag_names, *given], on_hub)
         card.save(output / "README.md")
 
+    # -- the loss: each step is one method, and a subclass may replace it ----------------------------------------------
+
     def _compute_loss(self, model, inputs) -> Tensor:
         """The micro-batch's part of the optimizer step's loss; parts add up over micro-batches and ranks."""
         mask = loss_mask(inputs)
+        logprobs = self.policy_logprobs(model, inputs)
+        # Absent where the rollout's policy is the current one: the ratio is then 1, and its gradient is not 0.
+        old_logprobs = inputs.get("old_per_token_logps", logprobs.detach())
+        loss = self.token_loss(logprobs, old_logprobs, inputs["advantages"], mask)
+        loss = self.corrected_for_sampler(loss, inputs)
+        if self.beta != 0.0:
+            divergence = self.divergence(logprobs, old_logprobs, inputs["ref_per_token_logps"], mask)
+            self.log_token_mean("kl", divergence)
+            loss = loss + self.beta * divergence
+        return self.reduced(loss, mask, inputs)
+
+    def policy_logprobs(self, model: Any, inputs: Batch) -> Tensor:
+        """The forward pass: log-probs of the completions' tokens, (B, T), with gradient."""
+        multimodal: dict[str, Any] = {name: inputs.get(name) for name in MULTIMODAL}
         logprobs, _, _ = self._get_per_token_logps_and_entropies(
             model,
             torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], dim=1),
             torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], dim=1),
             inputs["completion_ids"].size(1),
             compute_entropy=True,
-            **{name: inputs.get(name) for name in MULTIMODAL},
+            **multimodal,
         )
-        # Absent where the rollout's policy is the current one: the ratio is then 1, and its gradient is not 0.
-        old_logprobs = inputs.get("old_per_token_logps", logprobs.detach())
-        level = self.importance_sampling_level
-        loss = token_loss(logprobs, old_logprobs, inputs["advantages"], self.args.boundaries, mask, level)
-        if self.use_vllm and self.vllm_importance_sampling_correction:
-            loss = loss * inputs["importance_sampling_ratio"]
-        if self.beta != 0.0:
-            divergence = reference_divergence(logprobs, inputs["ref_per_token_logps"])
-            if self.args.use_bias_correction_kl:
-                divergence = divergence * importance_ratio(logprobs, old_logprobs, mask, level)
-            loss = loss + self.beta * divergence
-            self._add_tokens("kl", divergence, mask)
-        return self._reduce(loss, mask, inputs)
+        return logprobs
 
-    def _reduce(self, loss: Tensor, mask: Tensor, inputs: dict[str, Any]) -> Tensor:
-        """The host's reductions, by its names for them, with its normalisers."""
+    def token_loss(self, logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, mask: Tensor) -> Tensor:
+        """The clipping rule: −r̃·Â for each token (algorithm 1, line 9); (B, T).
+
+        Args:
+            logprobs: (B, T), with gradient.
+            old_logprobs: (B, T), of the policy that made the rollout.
+            advantages: (B,) or (B, T).
+            mask: (B, T), 1 where a token counts.
+        """
+        level = self.importance_sampling_level
+        return token_loss(logprobs, old_logprobs, advantages, self.args.boundaries, mask, level)
+
+    def corrected_for_sampler(self, loss: Tensor, inputs: Batch) -> Tensor:
+        """The token losses times the trainer's over the sampler's probability, where vLLM samples; (B, T)."""
+        if self.use_vllm and self.vllm_importance_sampling_correction:
+            return loss * inputs["importance_sampling_ratio"]
+        return loss
+
+    def divergence(self, logprobs: Tensor, old_logprobs: Tensor, reference_logprobs: Tensor, mask: Tensor) -> Tensor:
+        """The KL term before `beta`, for each token; (B, T). Called only where `beta` is not 0."""
+        divergence = reference_divergence(logprobs, reference_logprobs)
+        if self.args.use_bias_correction_kl:
+            divergence = divergence * importance_ratio(logprobs, old_logprobs, mask, self.importance_sampling_level)
+        return divergence
+
+    def reduced(self, loss: Tensor, mask: Tensor, inputs: Batch) -> Tensor:
+        """Token losses (B, T) → one number: the host's reductions, by its names for them, with its normalisers."""
         accumulation = self.current_gradient_accumulation_steps if self.model.training else 1
         if self.loss_type == "grpo":
             return aggregate(loss, mask, "sequence_mean", normalizer=len(loss) * accumulation)

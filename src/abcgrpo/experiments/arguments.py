@@ -1,0 +1,129 @@
+"""A recipe as the trainer's arguments and reward functions, and what of it cannot work, told before anything runs."""
+
+import importlib
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from transformers.integrations.integration_utils import (
+    get_available_reporting_integrations,
+    get_reporting_integration_callbacks,
+)
+
+from abcgrpo.errors import UserError
+from abcgrpo.experiments.recipe import Recipe, configuration_class
+from abcgrpo.tasks import get_task
+from abcgrpo.trl import FastGRPOConfig
+
+
+def make_arguments(recipe: Recipe, configuration: type[FastGRPOConfig], **defaults: Any) -> FastGRPOConfig:
+    """The trainer's arguments. Quiet by default: progress and metrics have their own places.
+
+    Args:
+        recipe: what sets the fields.
+        configuration: the class to make, `configuration_class` of the recipe's objective or a subclass.
+        **defaults: values of fields that the recipe leaves out.
+
+    Raises:
+        UserError: fields that do not fit together.
+    """
+    if recipe.training.get("resume_from_checkpoint"):
+        raise UserError("resume_from_checkpoint has no effect: an unfinished run in output_dir goes on by itself.")
+    longest = recipe.training.get("max_completion_length")
+    if longest is not None and longest < 1:  # which the host's own configuration takes for a mistake of its inside
+        raise UserError(f"max_completion_length={longest} leaves no room for an answer: set at least 1.")
+    quiet = {"report_to": [], "disable_tqdm": True}
+    try:
+        return configuration(**(quiet | defaults | recipe.training))
+    except (ValueError, TypeError) as error:
+        raise UserError(f"The recipe's training fields do not fit together: {error}") from error
+
+
+def planned_arguments(recipe: Recipe, processes: int) -> FastGRPOConfig:
+    """The arguments as one of so many processes would make them, on whatever machine this is.
+
+    Raises:
+        UserError: see `make_arguments`.
+    """
+    import torch
+
+    planned = type(
+        "PlannedConfig", (configuration_class(recipe.objective),), {"world_size": property(lambda _: processes)}
+    )
+    here = {} if torch.cuda.is_available() else {"use_cpu": True}
+    return make_arguments(recipe, planned, **here)
+
+
+def check_arguments(arguments: FastGRPOConfig) -> None:
+    """Refuse values that the trainer takes and no run can come of.
+
+    Raises:
+        UserError: one of them; the message says what to set.
+    """
+    wrong = [
+        (arguments.learning_rate < 0, f"learning_rate={arguments.learning_rate} is negative: set a number above 0."),
+        (
+            arguments.max_steps == 0 or arguments.max_steps < -1,
+            f"max_steps={arguments.max_steps} trains nothing: set a number of optimizer steps, or leave it out for "
+            f"num_train_epochs.",
+        ),
+        (
+            arguments.max_steps == -1 and arguments.num_train_epochs <= 0,
+            f"num_train_epochs={arguments.num_train_epochs} trains nothing: set a number above 0, or max_steps.",
+        ),
+        (arguments.temperature <= 0, f"temperature={arguments.temperature}: training samples above 0, for example 1."),
+        (
+            str(getattr(arguments.save_strategy, "value", arguments.save_strategy)) == "no",
+            "save_strategy: no would leave no model behind: leave it out, and say how often with save_steps.",
+        ),
+    ]
+    for applies, message in wrong:
+        if applies:
+            raise UserError(message)
+    try:
+        get_reporting_integration_callbacks(arguments.report_to)
+    except ValueError as error:
+        raise UserError(f"report_to names no tracker that there is: {error}") from error
+
+
+def missing_here(arguments: FastGRPOConfig) -> list[str]:
+    """What arguments ask for that this machine's environment lacks, a sentence each with what to do."""
+    lacking = []
+    if arguments.use_vllm and find_spec("vllm") is None:
+        lacking.append("use_vllm: vLLM is not installed here. Install what `pip install 'trl[vllm]'` brings.")
+    available = get_available_reporting_integrations()
+    lacking += [
+        f"report_to: the tracker {name} is not installed here. Install it with `pip install {name}`, or leave it out."
+        for name in arguments.report_to or []
+        if name not in available
+    ]
+    return lacking
+
+
+def reward_functions(recipe: Recipe) -> list[Callable]:
+    """The recipe's reward functions, or the task's own.
+
+    Raises:
+        UserError: one that cannot be imported.
+    """
+    if recipe.reward_funcs is None:
+        return [get_task(recipe.task).reward]
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    return [_imported(name) for name in recipe.reward_funcs]
+
+
+def _imported(name: str) -> Callable:
+    module, _, function = name.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), function)
+    except Exception as error:  # a module of the user's, which may raise anything when it is run
+        raise UserError(
+            f"reward_funcs: {name!r} cannot be imported as module.function: {type(error).__name__}: {error}."
+        ) from error
+    if not callable(found):
+        raise UserError(f"reward_funcs: {name!r} is {type(found).__name__}, not a function.")
+    return found

@@ -1,0 +1,72 @@
+"""What of an experiment cannot work, found before any of it is run; nothing is written, no weights are loaded."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from abcgrpo.errors import UserError
+from abcgrpo.experiments.arguments import check_arguments, missing_here, planned_arguments, reward_functions
+from abcgrpo.experiments.batches import plan_batches, planned_processes
+from abcgrpo.experiments.data import examined
+from abcgrpo.experiments.specification import Experiment
+from abcgrpo.progress import quiet_libraries
+from abcgrpo.tasks import resolve_model
+from abcgrpo.tasks.benchmarks import load_benchmark
+from abcgrpo.tasks.sources import HubError, from_hub
+
+
+def check_experiment(experiment: Experiment) -> list[str]:
+    """Refuse what cannot work, whatever the machine; return what stands in the way on this one, in sentences.
+
+    Raises:
+        UserError: a mistake in the experiment, with what to do about it.
+    """
+    quiet_libraries()
+    arms = {}
+    for arm in experiment.arms:
+        recipe = experiment.recipe(arm, experiment.seeds[0], ".")
+        with _of(f"arm {arm}"):
+            arguments = planned_arguments(recipe, planned_processes(recipe))
+            check_arguments(arguments)
+            reward_functions(recipe)
+        arms[arm] = recipe, arguments
+    obstacles = [each for _, arguments in arms.values() for each in missing_here(arguments)]
+    recipe, arguments = next(iter(arms.values()))
+    data = examined(recipe, arguments.seed)
+    if not (data.columns_checked and data.prompt_lengths_checked):
+        obstacles.append(f"The training set: {data.summary}")
+    for arm, (recipe, arguments) in arms.items():
+        with _of(f"arm {arm}"):
+            plan_batches(arguments, planned_processes(recipe), data.num_problems)
+    for check in (_check_model, _check_benchmark):
+        try:
+            check(experiment)
+        except HubError as error:
+            obstacles.append(str(error))
+    return list(dict.fromkeys(obstacles))
+
+
+def _check_model(experiment: Experiment) -> None:
+    from transformers import AutoConfig
+
+    name = experiment.model_name_or_path
+    try:
+        AutoConfig.from_pretrained(resolve_model(name))
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        message = f"The model {name!r} cannot be loaded: no such directory, and not a model that the hub lets us read."
+        raise from_hub(error, f"{message} {reason}") from error
+
+
+def _check_benchmark(experiment: Experiment) -> None:
+    plan = experiment.evaluation
+    with _of("evaluation"):
+        load_benchmark(plan.benchmark or experiment.task, questions=plan.questions)
+
+
+@contextmanager
+def _of(place: str) -> Iterator[None]:
+    """Say of which part of the experiment a mistake is."""
+    try:
+        yield
+    except UserError as error:
+        raise type(error)(f"{place}: {error}") from error

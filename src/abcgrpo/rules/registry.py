@@ -1,0 +1,77 @@
+"""The known rules, a line each, and the function that makes one from its name."""
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from abcgrpo.errors import UserError, unknown_name
+from abcgrpo.named import resolve
+from abcgrpo.rules.rule import Rule
+
+RULES = {
+    "open": "abcgrpo.rules.open:Open",
+    "grpo": "abcgrpo.rules.grpo:GRPO",
+    "clip_higher": "abcgrpo.rules.clip_higher:ClipHigher",
+    "dual_clip": "abcgrpo.rules.dual_clip:DualClip",
+    "two_sided": "abcgrpo.rules.two_sided:TwoSided",
+    "abc_grpo": "abcgrpo.boundaries:Boundaries",
+    "only_q1": "abcgrpo.rules.only_one_quadrant:OnlyQ1",
+    "only_q2": "abcgrpo.rules.only_one_quadrant:OnlyQ2",
+    "only_q3": "abcgrpo.rules.only_one_quadrant:OnlyQ3",
+    "only_q4": "abcgrpo.rules.only_one_quadrant:OnlyQ4",
+    "gspo": "abcgrpo.rules.gspo:GSPO",
+    "gmpo": "abcgrpo.rules.gmpo:GMPO",
+    "dppo_tv": "abcgrpo.rules.dppo_tv:DPPOTV",
+    "dppo_kl": "abcgrpo.rules.dppo_kl:DPPOKL",
+    "abc_probability": "abcgrpo.rules.abc_probability:ABCProbability",
+    "dcpo": "abcgrpo.rules.dcpo:DCPO",
+    "m2po": "abcgrpo.rules.m2po:M2PO",
+    "cispo": "abcgrpo.rules.cispo:CISPO",
+    "ce_gppo": "abcgrpo.rules.ce_gppo:CEGPPO",
+    "topr": "abcgrpo.rules.topr:TOPR",
+    "sapo": "abcgrpo.rules.sapo:SAPO",
+    "spo": "abcgrpo.rules.spo:SPO",
+}
+"""Name → import path. A rule of one's own needs no line here."""
+
+
+def resolve_rule(given: Rule | str | Mapping[str, Any], where: str = "rule") -> Rule:
+    """A rule from what a user writes.
+
+    - `"grpo"`: a known rule with its defaults.
+    - `{"name": "clip_higher", "high": 0.28}`: with parameters.
+    - `"my_rules.Mine"` or `{"name": "my_rules.Mine", …}`: one's own, by its import path.
+    - a `Rule`: itself.
+
+    Args:
+        given: one of these.
+        where: where it stands, for errors: "arm GRPO".
+
+    Raises:
+        UserError: an unknown name or parameter (the nearest known one is suggested), a value that does not fit, or an
+            import path that leads to no rule.
+    """
+    if isinstance(given, Rule):
+        return given
+    if isinstance(given, str):
+        given = {"name": given}
+    if not isinstance(given, Mapping) or not isinstance(given.get("name"), str):
+        raise UserError(f"{where}: a rule is a name or a mapping with a `name`, got {given!r}.")
+    name, parameters = given["name"], {key: value for key, value in given.items() if key != "name"}
+    kind = resolve(name, RULES, "rule", where)
+    if isinstance(kind, Rule) and not parameters:
+        return kind
+    if not (isinstance(kind, type) and issubclass(kind, Rule) and is_dataclass(kind)):
+        raise UserError(
+            f"{where}: {name!r} is not a clipping rule: it must be a dataclass derived from abcgrpo.rules.Rule."
+        )
+    known = [field.name for field in fields(kind) if field.init]
+    for parameter in parameters:
+        if parameter not in known:
+            if not known:
+                raise UserError(f"{where}: rule {name} has no parameters, got {parameter!r}.")
+            raise unknown_name(f"parameter of rule {name}", parameter, known, where)
+    try:
+        return kind(**parameters)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{where}: rule {name}: {error}") from error

@@ -1,0 +1,92 @@
+"""What a training run logs beside the host's metrics: clip events by quadrant, the largest ratio, the entropy.
+
+One value per optimizer step, weighted by tokens and exact over micro-batches and ranks: sums are kept until the step
+ends and divided then. (The host averages micro-batches of unequal size instead.) With `logging_steps` above 1 the host
+then averages those values over the steps; of `ratio/max` the maximum is kept.
+"""
+
+import logging
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from abcgrpo.quadrants import clip_events
+from abcgrpo.tokens import importance_ratio
+from abcgrpo.trl.batch import loss_mask
+from abcgrpo.trl.component import Component, LossPass, Metrics
+
+logger = logging.getLogger(__name__)
+
+
+class Measurement(Component):
+    """Logs clip events by quadrant, whatever the loss.
+
+    | metric                   | meaning                                                                        |
+    |--------------------------|--------------------------------------------------------------------------------|
+    | `clip/q1` … `clip/q4`    | clip events of the quadrant ÷ all completion tokens                            |
+    | `clip_share/q1` …        | clip events of the quadrant ÷ those of all quadrants; absent without an event  |
+    | `ratio/max`              | largest importance ratio of a completion token; 1 for rows the update skips    |
+    | `entropy`                | mean over all completion tokens, in nats                                       |
+
+    and the means that the loss itself asks for (`LossPass.token_means`). A loss that runs the policy by itself, not by
+    the trainer's `_get_per_token_logps_and_entropies`, leaves nothing to measure.
+    """
+
+    name = "measurement"
+
+    def __init__(self, trainer: Any) -> None:
+        super().__init__(trainer)
+        self._sums: dict[str, Tensor] = {}  # of the optimizer step
+        self._largest_ratio = torch.tensor(0.0)
+        self._logged_entropies = 0
+        self._told = False
+
+    def loss_begins(self, passed: LossPass, metrics: Metrics) -> None:
+        self._logged_entropies = len(metrics["entropy"])
+
+    def loss_computed(self, passed: LossPass, metrics: Metrics) -> None:
+        if passed.logprobs is None:
+            if not self._told:
+                logger.warning("This loss runs the policy by itself: clip/…, ratio/max and entropy are not measured.")
+                self._told = True
+            return
+        mask = loss_mask(passed.batch)
+        old_logprobs = passed.batch.get("old_per_token_logps", passed.logprobs)
+        ratio = importance_ratio(passed.logprobs, old_logprobs, mask, self.trainer.importance_sampling_level)
+        self._add("tokens", mask.sum())
+        self._add("events", clip_events(ratio, passed.batch["advantages"], mask).counts())
+        self._largest_ratio = torch.maximum(self._largest_ratio.to(ratio.device), (ratio * mask).max())
+        if passed.entropies is not None:
+            # The host's mean of this micro-batch; ours is over the step's tokens.
+            del metrics["entropy"][self._logged_entropies :]
+            if passed.entropies_are_whole:
+                self._add_tokens("entropy", passed.entropies, mask)
+        for name, values in passed.token_means.items():
+            self._add_tokens(name, values, mask)
+
+    def _add(self, name: str, value: Tensor) -> None:
+        self._sums[name] = self._sums.get(name, 0) + value.float()
+
+    def _add_tokens(self, name: str, values: Tensor, mask: Tensor) -> None:
+        self._add(name, torch.where(mask.bool(), values.detach(), 0.0).sum())
+
+    def step_ends(self, passed: LossPass, metrics: Metrics) -> None:
+        if not self._sums:
+            return
+        reduce, gather = self.trainer.accelerator.reduce, self.trainer.accelerator.gather
+        sums = {name: cast(Tensor, reduce(value, "sum")) for name, value in sorted(self._sums.items())}
+        events, tokens = sums.pop("events"), sums.pop("tokens").clamp(min=1)
+        for quadrant, count in zip(("q1", "q2", "q3", "q4"), events.tolist(), strict=True):
+            metrics[f"clip/{quadrant}"].append(count / tokens.item())
+            if events.sum() > 0:
+                metrics[f"clip_share/{quadrant}"].append(count / events.sum().item())
+        for name, value in sums.items():
+            metrics[name].append((value / tokens).item())
+        metrics["ratio/max"].append(cast(Tensor, gather(self._largest_ratio)).max().item())
+        self._sums.clear()
+        self._largest_ratio = torch.tensor(0.0)
+
+    def log_begins(self, metrics: Metrics) -> None:
+        if largest := metrics.get("ratio/max"):
+            metrics["ratio/max"] = [max(largest)]
