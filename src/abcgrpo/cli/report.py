@@ -20,7 +20,8 @@ def report(
         list[str] | None,
         typer.Option(
             metavar="NAME=PATH",
-            help="A training log: trainer_state.json, TensorBoard event files or their directory, or a run of ours. "
+            help="A training log: trainer_state.json, TensorBoard event files or their directory, JSONL (verl's too), "
+            "a history exported from W&B (CSV or JSON), or a run of ours. "
             "Again with the same NAME for another seed.",
         ),
     ] = None,

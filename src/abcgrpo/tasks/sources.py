@@ -164,10 +164,9 @@ def _json_lines(path: Path) -> Iterable[dict[str, Any]]:
             except UnicodeDecodeError as error:
                 raise UserError(f"{path}, line {number}, is not UTF-8 ({error}): save the file as UTF-8.") from error
             except UnicodeEncodeError as error:
-                at = json.dumps(row, ensure_ascii=False)[error.start]
                 raise UserError(
-                    f"{path}, line {number}, has half of a character ({at!a}, a lone surrogate), which no model can be "
-                    f"asked: write the character, or leave it out."
+                    f"{path}, line {number}, has half of a character ({error.object[error.start]!a}, a lone "
+                    f"surrogate), which no model can be asked: write the character, or leave it out."
                 ) from error
             except RecursionError as error:
                 raise UserError(f"{path}, line {number}, is nested too deeply to be a problem.") from error
