@@ -9,6 +9,7 @@ import pytest
 
 from abcgrpo.errors import UserError
 from abcgrpo.evaluation.evaluate import Plan, default_sampling, evaluate, prompt_hash
+from abcgrpo.evaluation.growth import blocks
 from abcgrpo.evaluation.results import Metrics, powers_of_two, results
 from abcgrpo.evaluation.sampling import Sampling, plan_batches
 from abcgrpo.evaluation.store import SAMPLES, SETTINGS, SampleStore, read_evaluation
@@ -70,7 +71,7 @@ OTHERS = {
     "seed": {"sampling": Sampling(max_new_tokens=48, seed=1)},
     "prompt_template": {"template": BENCHMARK.task.template.changed("{problem}\n")},
     "batch_size": {"batch_size": 8},
-    "samples": {"samples": 9},
+    "samples": {"samples": 7},
 }
 
 
@@ -92,7 +93,7 @@ def test_another_model_or_other_questions_are_not_mixed_in(undisturbed, tmp_path
     with pytest.raises(UserError, match="model_fingerprint"):
         evaluate(str(tmp_path), BENCHMARK, PLAN, undisturbed)
     with pytest.raises(UserError, match="questions_sha256"):
-        evaluate("countdown-base", load_benchmark("countdown", questions=7), PLAN, undisturbed)
+        evaluate("countdown-base", load_benchmark("countdown", questions=5), PLAN, undisturbed)
 
 
 def test_two_processes_do_not_add_to_the_same_samples(undisturbed):
@@ -176,13 +177,13 @@ def test_more_k_than_samples_and_unknown_estimators_are_refused():
 
 def test_a_plan_holds_every_sample_once_with_a_seed_of_its_own():
     problems = ["ccccc", "aaa", "bbbbbbbbb", "ddd"]
-    plan = plan_batches(problems, samples=5, batch_size=7, seed=0)
+    plan = plan_batches(problems, blocks(4, 5), batch_size=7, seed=0)
     requests = [request for batch in plan for request in batch]
     assert sorted((r.question, r.sample) for r in requests) == [(q, s) for q in range(4) for s in range(5)]
     assert len({request.seed for request in requests}) == 20
     assert [len(batch) for batch in plan] == [7, 7, 6]
     assert [request.question for request in plan[0]] == [1] * 5 + [3] * 2
-    assert plan == plan_batches(problems, 5, 7, 0) != plan_batches(problems, 5, 7, 1)
+    assert plan == plan_batches(problems, blocks(4, 5), 7, 0) != plan_batches(problems, blocks(4, 5), 7, 1)
 
 
 def test_sampling_defaults_and_options_without_effect():

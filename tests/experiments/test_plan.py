@@ -68,3 +68,14 @@ def test_a_job_for_each_gpu(monkeypatch, visible, names):
     if visible:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert device_places(9) == [{"CUDA_VISIBLE_DEVICES": name} for name in names]
+
+
+def test_the_family_covers_all_conditions(tmp_path):
+    conditions = {"fresh": {"steps_per_generation": 1}, "stale": {"steps_per_generation": 16, "max_steps": 960}}
+    chosen = experiment(8, arms=3).model_copy(update={"conditions": conditions})
+    said = text(chosen, tmp_path)
+    assert "48 runs" in said
+    assert "Condition stale: steps_per_generation 16, max_steps 960." in said
+    assert "within each condition" in said
+    assert "family of 8 comparisons" in said
+    assert "CANNOT CONCLUDE" in said  # 8 seeds: 2/256 × 8 > 5%

@@ -7,6 +7,7 @@ import abcgrpo
 from abcgrpo import Boundaries
 from abcgrpo.errors import UserError
 from abcgrpo.experiments.recipe import read_recipe, recipe_from_flat
+from abcgrpo.experiments.runner import ExperimentRunner
 from abcgrpo.experiments.specification import boundaries, experiment_path, read_experiment
 from abcgrpo.trl import ABCGRPOConfig, FastGRPOConfig
 
@@ -168,3 +169,51 @@ def test_rules_by_name():
     assert boundaries({"rule": "two_sided", "eps": 0.2, "delta": 4}, "arm") == Boundaries.two_sided(0.2, 4)
     assert boundaries({}, "arm") == Boundaries()
     assert boundaries({"eps_neg_high": "inf"}, "arm") == Boundaries(eps_neg_high=math.inf)
+
+
+LADDER = """
+model_name_or_path: countdown-base
+seeds: [3, 4]
+arms:
+  GRPO: {boundaries: {rule: grpo, eps: 0.2}}
+  ABC-GRPO: {}
+conditions:
+  fresh: {steps_per_generation: 1}
+  16 mini-batches: {steps_per_generation: 16, learning_rate: 1e-5}
+training: {steps_per_generation: 4, max_steps: 4, learning_rate: 3e-5}
+"""
+
+
+def test_conditions_are_overrides_of_training(tmp_path):
+    experiment = read_experiment(str(written(tmp_path, LADDER)))
+    runs = experiment.runs()
+    assert len(runs) == 8
+    assert [run.name for run in runs[:4]] == [
+        "fresh, GRPO, seed 3", "fresh, ABC-GRPO, seed 3", "16 mini-batches, GRPO, seed 3",
+        "16 mini-batches, ABC-GRPO, seed 3",
+    ]  # fmt: skip
+    fresh, stale = (experiment.recipe("GRPO", 3, "out", name).training for name in experiment.conditions)
+    assert (fresh["steps_per_generation"], fresh["learning_rate"]) == (1, 3e-5)
+    assert (stale["steps_per_generation"], stale["learning_rate"]) == (16, 1e-5)
+    jobs = ExperimentRunner(experiment, tmp_path / "out").jobs
+    places = [str(job.directory.relative_to(tmp_path / "out")) for job in jobs[:3]]
+    assert places == ["base", "conditions/fresh/arms/GRPO/seed-3", "conditions/fresh/arms/ABC-GRPO/seed-3"]
+    assert jobs[1].recipe["output_dir"] == str(jobs[1].directory / "training")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("fresh: {", "../fresh: {"), "cannot be the name of a condition"),
+        (("fresh: {steps_per_generation: 1}", "fresh: {steps_per_generatio: 1}"), "condition fresh: there is no key"),
+        (("fresh: {steps_per_generation: 1}", "fresh: {eps_pos_low: 1}"), "conditions: fresh: eps_pos_low would take"),
+        (("fresh: {steps_per_generation: 1}", "fresh: {seed: 1}"), "conditions: fresh: seed is set for each run"),
+        (("ABC-GRPO: {}", "ABC-GRPO: {training: {learning_rate: 1}}"), "set by arm ABC-GRPO and by condition 16 mini"),
+        (("fresh: {steps_per_generation: 1}", "fresh: {steps_per_generation: 4}\n  same: {}"), "are the same for arm"),
+    ],
+)
+def test_a_mistake_in_the_conditions(tmp_path, change, message):
+    text = LADDER.replace(*change)
+    assert text != LADDER
+    with pytest.raises(UserError, match=message):
+        read_experiment(str(written(tmp_path, text)))

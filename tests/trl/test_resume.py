@@ -229,6 +229,7 @@ KEPT = {
     "trainer": {*COUNTERS},
     "update": {"_old_elided", "_stock_width"},
     "rewards": set(),
+    "advantages": set(),
     "measurement": set(),
     "numbers": {"skipped", "skipped_in_a_row"},
     "resume": {"_earlier_seconds"},
@@ -238,6 +239,7 @@ PASSING = {
     "trainer": {"_passing"},
     "update": {"_pass", "_counts", "_deferring", "_old_deferred", "_told_multimodal"},
     "rewards": {"_failures", "_left_out"},
+    "advantages": {"_rewards"},
     "measurement": {"_sums", "_largest_ratio", "_logged_entropies", "_told"},
     "numbers": {"_passes", "_step_is_bad", "_above"},
     "resume": {
@@ -247,9 +249,10 @@ PASSING = {
 }  # fmt: skip
 """What is of one micro-batch, one step, one rollout's making, one session, or what a log has said already."""
 FIXED = {
-    "trainer": {"components", "fast_update", "reward_guards", "resume"},
+    "trainer": {"components", "fast_update", "reward_guards", "advantages", "resume", "rule"},
     "update": {"parts", "_on", "_measures_entropy", "_scorer"},
     "rewards": {"_most"},
+    "advantages": {"_estimator"},
     "measurement": set(),
     "numbers": {"_limits", "_most_in_a_row"},
     "resume": {"_minutes"},

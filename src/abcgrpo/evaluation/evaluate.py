@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from abcgrpo.evaluation.growth import blocks, grow
 from abcgrpo.evaluation.samplers import BATCH_SIZES, INDEPENDENT, Sampler, open_sampler
 from abcgrpo.evaluation.sampling import Request, Sample, Sampling, plan_batches
 from abcgrpo.evaluation.store import Evaluation, SampleStore, read_evaluation
@@ -51,7 +52,8 @@ def evaluate(
     """Draw and grade the answers that `directory` does not hold yet, and return the evaluation.
 
     A killed evaluation goes on where it stopped, with the samples that an undisturbed one would have drawn. Where a
-    sampler fails in the middle of a batch, what it drew until then is kept, if the sampler is one of `INDEPENDENT`.
+    sampler fails in the middle of a batch, what it drew until then is kept, if the sampler is one of `INDEPENDENT`. An
+    evaluation that differs in having fewer questions or samples grows: see `abcgrpo.evaluation.growth`.
 
     Args:
         model: a directory or hub id; for a server, what it calls the model.
@@ -81,11 +83,17 @@ def evaluate(
     if "url" in plan.options:
         settings["url"] = plan.options["url"]
     prompts = [template.render(row["problem"]) for row in benchmark.rows]
-    batches = plan_batches([row["problem"] for row in benchmark.rows], plan.samples, batch_size, plan.sampling.seed)
-    keys = [[(benchmark.rows[request.question]["id"], request.sample) for request in batch] for batch in batches]
     directory.mkdir(parents=True, exist_ok=True)
     with locked(directory, f"Another process is adding samples to {directory}."):
+        stages = grow(directory, settings, benchmark.rows)
         store = SampleStore(directory, settings, {"source": benchmark.source})
+        batches = plan_batches(
+            [row["problem"] for row in benchmark.rows],
+            blocks(len(benchmark.rows), plan.samples, stages),
+            batch_size,
+            plan.sampling.seed,
+        )
+        keys = [[(benchmark.rows[request.question]["id"], request.sample) for request in batch] for batch in batches]
         kept = store.kept(keys, whole=plan.sampler not in INDEPENDENT)
         if len(kept) < sum(map(len, batches)):
             quiet_libraries()

@@ -72,8 +72,7 @@ class SampleStore:
         """
         self.directory = directory
         path = directory / SETTINGS
-        samples = directory / SAMPLES
-        if path.exists() and samples.exists() and samples.stat().st_size:
+        if path.exists() and has_samples(directory):
             known = read_json(path)
             known.pop(NOTES, None)
             names = sorted({*known, *settings})
@@ -118,6 +117,12 @@ class SampleStore:
             file.write("".join(map(json_line, lines)))
             file.flush()
             os.fsync(file.fileno())
+
+
+def has_samples(directory: Path) -> bool:
+    """Whether any sample is kept in a directory."""
+    path = directory / SAMPLES
+    return path.exists() and path.stat().st_size > 0
 
 
 def read_evaluation(directory: Path) -> Evaluation:

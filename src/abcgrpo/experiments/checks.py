@@ -21,21 +21,24 @@ def check_experiment(experiment: Experiment) -> list[str]:
         UserError: a mistake in the experiment, with what to do about it.
     """
     quiet_libraries()
-    arms = {}
-    for arm in experiment.arms:
-        recipe = experiment.recipe(arm, experiment.seeds[0], ".")
-        with _of(f"arm {arm}"):
+    planned = {}
+    for run in experiment.runs():
+        if run.seed != experiment.seeds[0]:
+            continue
+        recipe = experiment.recipe(run.arm, run.seed, ".", run.condition)
+        place = ", ".join(filter(None, [f"arm {run.arm}", run.condition and f"condition {run.condition}"]))
+        with _of(place):
             arguments = planned_arguments(recipe, planned_processes(recipe))
             check_arguments(arguments)
             reward_functions(recipe)
-        arms[arm] = recipe, arguments
-    obstacles = [each for _, arguments in arms.values() for each in missing_here(arguments)]
-    recipe, arguments = next(iter(arms.values()))
+        planned[place] = recipe, arguments
+    obstacles = [each for _, arguments in planned.values() for each in missing_here(arguments)]
+    recipe, arguments = next(iter(planned.values()))
     data = examined(recipe, arguments.seed)
     if not (data.columns_checked and data.prompt_lengths_checked):
         obstacles.append(f"The training set: {data.summary}")
-    for arm, (recipe, arguments) in arms.items():
-        with _of(f"arm {arm}"):
+    for place, (recipe, arguments) in planned.items():
+        with _of(place):
             plan_batches(arguments, planned_processes(recipe), data.num_problems)
     for check in (_check_model, _check_benchmark):
         try:

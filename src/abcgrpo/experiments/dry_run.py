@@ -34,7 +34,7 @@ def dry_run(recipe: Recipe) -> dict[str, Any]:
     return {
         "recipe": recipe.to_flat(),
         **batches.to_dict(),
-        "boundaries": arguments.boundaries.parameters() if isinstance(arguments, ABCGRPOConfig) else None,
+        "rule": arguments.clipping_rule.to_dict() if isinstance(arguments, ABCGRPOConfig) else None,
         "loss_type": arguments.loss_type,
         "rewards": rewards,
         "prompt": template.to_dict(),
@@ -47,11 +47,11 @@ def terminal(found: dict[str, Any]) -> str:
     """What `dry_run` found, as lines for a reader."""
     unknown = "not known: give --num-problems"
     steps = found["optimizer_steps"] if found["optimizer_steps"] is not None else unknown
-    bounds = ", ".join(f"{name} {value}" for name, value in (found["boundaries"] or {}).items())
+    rule = ", ".join(str(v) if name == "name" else f"{name} {v}" for name, v in (found["rule"] or {}).items())
     lines = [
         f"model       {found['recipe']['model_name_or_path']}",
         f"objective   {found['recipe']['objective']}, {found['loss_type']}",
-        *([f"boundaries  {bounds}"] if bounds else []),
+        *([f"rule        {rule}"] if rule else []),
         f"prompt      {found['prompt']['form']}: {found['prompt']['text']!r}",
         f"rewards     {', '.join(found['rewards'])}",
         f"data set    {found['dataset']['summary']}",

@@ -12,8 +12,8 @@ PRIMARY_METRICS = 2
 
 
 def family_size(experiment: Experiment) -> int:
-    """How many comparisons verdicts are given on."""
-    return (len(experiment.arms) - 1) * PRIMARY_METRICS
+    """How many comparisons verdicts are given on, over all conditions."""
+    return (len(experiment.arms) - 1) * max(len(experiment.conditions), 1) * PRIMARY_METRICS
 
 
 def cannot_conclude(experiment: Experiment) -> str | None:
@@ -33,10 +33,16 @@ def _work(experiment: Experiment) -> list[str]:
     evaluation, arms, seeds = experiment.evaluation, list(experiment.arms), experiment.seeds
     steps = experiment.training.get("max_steps")
     questions = "all" if evaluation.questions is None else evaluation.questions
-    runs = f"{len(arms) * len(seeds)} runs" + (f" of {steps} optimizer steps" if steps else "")
+    runs = f"{len(experiment.runs())} runs" + (f" of {steps} optimizer steps" if steps else "")
+    conditions = [
+        f"Condition {name}: {', '.join(f'{field} {value}' for field, value in overrides.items())}."
+        for name, overrides in experiment.conditions.items()
+    ]
     return [
         f"Arms: {', '.join(arms)}; from {experiment.model_name_or_path}, on {experiment.task}.",
-        f"Training: {runs}, each arm with the seeds {', '.join(map(str, seeds))}.",
+        *conditions,
+        f"Training: {runs}, each arm{' under each condition' * bool(conditions)} with the seeds "
+        f"{', '.join(map(str, seeds))}.",
         f"Evaluation: the base and every checkpoint of every run, on {questions} questions of "
         f"{evaluation.benchmark or experiment.task}, {evaluation.samples} samples each.",
     ]
@@ -48,9 +54,10 @@ def _comparison(experiment: Experiment) -> list[str]:
         return [str(impossible)]
     baseline, *others = experiment.arms
     seeds, size, largest = len(experiment.seeds), family_size(experiment), max(experiment.evaluation.pass_at_k)
+    within = ", within each condition" if experiment.conditions else ""
     lines = [
-        f"Compared: {', '.join(others)} with {baseline}, at the last step, by Avg@{largest} and Pass@{largest}: a "
-        f"family of {size} comparisons, fixed here.",
+        f"Compared: {', '.join(others)} with {baseline}{within}, at the last step, by Avg@{largest} and "
+        f"Pass@{largest}: a family of {size} comparisons, fixed here.",
         f"Rule: {RULE}",
     ]
     if seeds >= FEWEST_SEEDS:

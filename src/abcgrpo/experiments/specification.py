@@ -1,4 +1,4 @@
-"""An experiment: arms × seeds from one base, all trained and measured alike.
+"""An experiment: arms × conditions × seeds from one base, all trained and measured alike.
 
 ```yaml
 model_name_or_path: countdown-base      # the base of every arm
@@ -9,7 +9,10 @@ arms:                                   # the first arm is the one that others a
   GRPO: {boundaries: {rule: grpo, eps: 0.2}}
   ABC-GRPO: {boundaries: {rule: uniform, eps: 0.2}}
   CISPO: {objective: trl, training: {loss_type: cispo, epsilon_high: 5.0}}     # one of TRL's own losses
-training:                               # TRL's fields, for every arm; an arm's own `training` adds to them
+conditions:                             # each arm under each of them; arms are compared within a condition
+  4 mini-batches: {steps_per_generation: 4, per_device_train_batch_size: 128}
+  16 mini-batches: {steps_per_generation: 16, per_device_train_batch_size: 32}
+training:                               # TRL's fields, for every arm; conditions and arms override them
   learning_rate: 3e-5
 evaluation:                             # of the base and of every checkpoint (TRL's save_steps) of every run
   questions: 128
@@ -21,8 +24,9 @@ import inspect
 import json
 from dataclasses import fields
 from importlib.resources import files
+from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, NamedTuple, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -70,8 +74,22 @@ class EvaluationPlan(_Strict):
     seed: int = 0
 
 
+class Run(NamedTuple):
+    """One training run of an experiment."""
+
+    arm: str
+    seed: int
+    condition: str | None = None
+    """None where the experiment has no conditions."""
+
+    @property
+    def name(self) -> str:
+        """What the run is called on the screen."""
+        return ", ".join(filter(None, [self.condition, self.arm, f"seed {self.seed}"]))
+
+
 class Experiment(_Strict):
-    """Arms × seeds from one base."""
+    """Arms × conditions × seeds from one base."""
 
     model_name_or_path: str
     task: str = "countdown"
@@ -85,24 +103,32 @@ class Experiment(_Strict):
     reward_funcs: list[str] | None = None
     seeds: list[int] = Field(default=[0], min_length=1)
     arms: dict[str, Arm] = Field(min_length=1)
+    conditions: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Name → the fields of `training` that are other under it."""
     training: dict[str, Any] = Field(default_factory=dict)
     evaluation: EvaluationPlan = EvaluationPlan()
 
-    def recipe(self, arm: str, seed: int, output_dir: str) -> Recipe:
-        """What the run of an arm with a seed is trained with.
+    def runs(self) -> list[Run]:
+        """All of them, in the order in which they are run: every arm under every condition, seed by seed."""
+        conditions = list(self.conditions) or [None]
+        return [Run(arm, seed, each) for seed, each, arm in product(self.seeds, conditions, self.arms)]
+
+    def recipe(self, arm: str, seed: int, output_dir: str, condition: str | None = None) -> Recipe:
+        """What the run of an arm with a seed is trained with, under a condition where there are any.
 
         Raises:
             UserError: fields that `ABCGRPOConfig` does not have, or thresholds that are none.
         """
         shared = {item.name for item in fields(Recipe)} & type(self).model_fields.keys() - {"training"}
         own = {name: getattr(self, name) for name in shared}
-        written, where = self.arms[arm], f"arm {arm}"
+        written, where = self.arms[arm], f"arm {arm}" + ("" if condition is None else f", condition {condition}")
         thresholds = {}
         if written.objective == "abc-grpo":
             thresholds = boundaries(written.boundaries, where).parameters()
         elif written.boundaries:
             raise UserError(f"{where}: boundaries have no effect with objective: trl, whose loss is TRL's own.")
-        training = self.training | written.training | {"seed": seed, "output_dir": output_dir}
+        overrides = {} if condition is None else self.conditions[condition]
+        training = self.training | overrides | written.training | {"seed": seed, "output_dir": output_dir}
         return recipe_from_flat(own | {"objective": written.objective} | thresholds | training, where)
 
 
@@ -123,36 +149,68 @@ def read_experiment(name_or_path: str) -> Experiment:
         if repeated := sorted({value for value in values if values.count(value) > 1}):
             raise UserError(f"{path}: {name} {repeated} are listed twice.")
     get_task(experiment.task)
-    for name in experiment.training:
-        if name in get_type_hints(Boundaries):
-            raise UserError(
-                f"{path}: training: {name} would take the place of every arm's own threshold, and the arms would no "
-                f"longer be what their names say: set it in the `boundaries` of an arm."
-            )
     if max(plan.pass_at_k) > plan.samples:
         raise UserError(
             f"{path}: evaluation: Pass@{max(plan.pass_at_k)} needs at least as many samples, not {plan.samples}."
         )
     if plan.benchmark is None and experiment.task != "countdown":
         raise UserError(f"{path}: evaluation: benchmark is missing: task {experiment.task} has none of its own.")
-    for arm in experiment.arms:
-        if not arm.isprintable() or not arm or any(character in arm for character in "/\\") or arm.startswith("."):
-            raise UserError(f"{path}: {arm!r} cannot be the name of an arm: it names a directory.")
-        for name in ("output_dir", "seed"):
-            if name in experiment.training | experiment.arms[arm].training:
-                raise UserError(f"{path}: training: {name} is set for each run by the experiment: leave it out.")
-    _require_different_arms(experiment, str(path))
+    for kind, names in (("arm", experiment.arms), ("condition", experiment.conditions)):
+        for name in names:
+            if not _names_a_directory(name):
+                raise UserError(f"{path}: {name!r} cannot be the name of {_an(kind)}: it names a directory.")
+    _require_one_place(experiment, str(path))
+    _require_different(experiment, str(path))
     return experiment
 
 
-def _require_different_arms(experiment: Experiment, where: str) -> None:
-    """Refuse two arms that are trained alike, whose comparison would be of nothing but chance."""
-    seen: dict[str, str] = {}
-    for arm in experiment.arms:
-        recipe = experiment.recipe(arm, seed=experiment.seeds[0], output_dir=".").to_flat()
-        same = seen.setdefault(json.dumps(plain(recipe), sort_keys=True, default=str), arm)
-        if same != arm:
-            raise UserError(f"{where}: arms {same!r} and {arm!r} are the same in everything: leave one of them out.")
+def _names_a_directory(name: str) -> bool:
+    return name.isprintable() and bool(name) and not name.startswith(".") and not any(c in name for c in "/\\")
+
+
+def _an(kind: str) -> str:
+    return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"
+
+
+def _require_one_place(experiment: Experiment, where: str) -> None:
+    """Refuse fields where another place decides them: they would be overridden, or override, without a word."""
+    places = {"training": experiment.training}
+    places |= {f"conditions: {name}": values for name, values in experiment.conditions.items()}
+    for place, values in places.items():
+        if thresholds := sorted(values.keys() & get_type_hints(Boundaries)):
+            raise UserError(
+                f"{where}: {place}: {thresholds[0]} would take the place of every arm's own threshold, and the arms "
+                f"would no longer be what their names say: set it in the `boundaries` of an arm."
+            )
+    places |= {f"arms: {name}: training": arm.training for name, arm in experiment.arms.items()}
+    for place, values in places.items():
+        if fixed := sorted(values.keys() & {"output_dir", "seed"}):
+            raise UserError(f"{where}: {place}: {fixed[0]} is set for each run by the experiment: leave it out.")
+    for condition, overrides in experiment.conditions.items():
+        for name, arm in experiment.arms.items():
+            if both := sorted(overrides.keys() & arm.training):
+                raise UserError(
+                    f"{where}: {both[0]} is set by arm {name} and by condition {condition}: under that condition one "
+                    f"of them would have no effect. Set it in one place."
+                )
+
+
+def _require_different(experiment: Experiment, where: str) -> None:
+    """Refuse arms, and conditions, that are alike: a comparison of them would be of nothing but chance."""
+    seen: dict[str, Run] = {}
+    for run in experiment.runs():
+        if run.seed == experiment.seeds[0]:
+            recipe = experiment.recipe(run.arm, run.seed, ".", run.condition).to_flat()
+            other = seen.setdefault(json.dumps(plain(recipe), sort_keys=True, default=str), run)
+            if other.arm != run.arm and other.condition == run.condition:
+                raise UserError(
+                    f"{where}: arms {other.arm!r} and {run.arm!r} are the same in everything: leave one out."
+                )
+            if other.arm == run.arm and other.condition != run.condition:
+                raise UserError(
+                    f"{where}: conditions {other.condition!r} and {run.condition!r} are the same for arm {run.arm!r}: "
+                    f"leave one out."
+                )
 
 
 def experiment_path(name_or_path: str) -> Path:

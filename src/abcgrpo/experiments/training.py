@@ -26,7 +26,7 @@ from abcgrpo.files import json_line, locked, plain, read_json, without_secrets, 
 from abcgrpo.progress import Progress, quiet_libraries
 from abcgrpo.run_files import MANIFEST, METRICS
 from abcgrpo.tasks import resolve_model
-from abcgrpo.trl import ABCGRPOTrainer, FastGRPOConfig, FastGRPOTrainer
+from abcgrpo.trl import ABCGRPOConfig, ABCGRPOTrainer, FastGRPOConfig, FastGRPOTrainer
 from abcgrpo.trl.processes import leave_process_group
 from abcgrpo.trl.resume.checkpoints import ROLLING, differences, newest_complete, step_of
 from abcgrpo.trl.resume.configuration import FREE
@@ -144,6 +144,7 @@ def _manifest(recipe: Recipe, trainer: FastGRPOTrainer, output: Path, state: Pat
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "recipe": _recorded(recipe),
         "arguments": settings(arguments),
+        "rule": arguments.clipping_rule.to_dict() if isinstance(arguments, ABCGRPOConfig) else None,
         "seeds": {"seed": arguments.seed, "data_seed": arguments.data_seed},
         "processes": trainer.accelerator.num_processes,
         "environment": environment(),

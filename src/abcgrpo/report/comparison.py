@@ -12,7 +12,9 @@ from abcgrpo.run_files import BASE
 def compare_arms(records: Records) -> list[dict[str, Any]]:
     """All differences of a report, at each run's last step: a `Comparison` for each benchmark and metric.
 
-    Every arm against the first as planned; then every arm against the base, where that was measured.
+    Every arm against the first as planned; then every arm against the base, where that was measured. Under conditions
+    each comparison is within one of them, and the family of the correction covers all. `benchmark` is then followed by
+    the condition, which `condition` has by itself, as `measured_on` the benchmark.
     """
     shares = columns(records)
 
@@ -20,18 +22,23 @@ def compare_arms(records: Records) -> list[dict[str, Any]]:
         of = measured.evaluation
         return Scores(of.questions, {name: share(of) for name, share in shares.items()}, of.clusters)
 
-    benchmarks: dict[str, Runs] = {
-        benchmark: {
-            arm: {run.seed: scores(found) for run in runs if (found := run.last(benchmark))}
-            for arm, runs in records.by_arm.items()
+    settings = records.settings
+    runs: dict[str, Runs] = {
+        setting: {
+            arm: {run.seed: scores(found) for run in of_arm if (found := run.last(benchmark))}
+            for arm, of_arm in records.under(condition).items()
         }
-        for benchmark in records.benchmarks
+        for setting, (benchmark, condition) in settings.items()
     }
-    found = compare(benchmarks, records.planned_arms, primary_metrics(records))
-    for benchmark, base in records.base.items():
-        for arm, runs in benchmarks[benchmark].items():
-            found += against_one(benchmark, arm, runs, BASE, scores(base))
-    return [each.to_dict() for each in found]
+    found = compare(runs, records.planned_arms, primary_metrics(records))
+    for setting, (benchmark, _) in settings.items():
+        if benchmark in records.base:
+            for arm, of_arm in runs[setting].items():
+                found += against_one(setting, arm, of_arm, BASE, scores(records.base[benchmark]))
+    return [
+        each.to_dict() | dict(zip(("measured_on", "condition"), settings[each.benchmark], strict=True))
+        for each in found
+    ]
 
 
 def primary_metrics(records: Records) -> list[str]:
@@ -47,7 +54,7 @@ def comparison_sentences(records: Records, comparisons: list[dict[str, Any]]) ->
         return []
     baseline, *others = records.planned_arms
     sentences = [headline(family, baseline), *(each["sentence"] for each in family)]
-    for benchmark in records.benchmarks:
+    for benchmark in records.settings:
         compared = {each["arm"] for each in family if each["benchmark"] == benchmark}
         sentences += [
             f"{arm} against {baseline} on {benchmark}: not compared, since there is no seed with which both were "
@@ -55,7 +62,7 @@ def comparison_sentences(records: Records, comparisons: list[dict[str, Any]]) ->
             for arm in others
             if arm not in compared
         ]
-    family_size = len(records.benchmarks) * len(others) * len(primary_metrics(records))
+    family_size = len(records.settings) * len(others) * len(primary_metrics(records))
     limit = limits(max(each["seeds"] for each in family), family_size)
     return [*sentences, limit] if limit else sentences
 

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from abcgrpo.evaluation.store import SAMPLES, SETTINGS, Evaluation, read_evaluat
 from abcgrpo.files import read_json
 from abcgrpo.report.logs import Series, read_log
 from abcgrpo.report.quadrants import with_quadrants
-from abcgrpo.run_files import ARMS, BASE, EVALUATION, EXPERIMENT, MANIFEST, TRAINING
+from abcgrpo.run_files import BASE, EVALUATION, EXPERIMENT, MANIFEST, TRAINING, job_directory
 
 DEFAULT_PASS_AT_K = [2, 4, 8, 16, 32, 64]
 
@@ -37,6 +38,13 @@ class RunRecord:
     """The content of `run.json`; None where all there is of a run is its log."""
     evaluations: dict[str, dict[int, Measured]] = field(default_factory=dict)
     """Benchmark → step of the checkpoint, ascending."""
+    condition: str | None = None
+    """None where its experiment has no conditions."""
+
+    @property
+    def label(self) -> str:
+        """What its arm is called where runs of all conditions stand side by side."""
+        return self.arm if self.condition is None else f"{self.arm}, {self.condition}"
 
     @property
     def steps(self) -> int:
@@ -61,19 +69,41 @@ class Records:
     """What should be there and is not, or was read in part, in words."""
     planned: list[str] = field(default_factory=list)
     """The arms that experiments name, whether there are runs of them or not."""
+    conditions: list[str] = field(default_factory=list)
+    """Those that experiments name, in their order."""
+    additions: list[str] = field(default_factory=list)
+    """What was changed in an experiment after results existed, in sentences."""
 
     @property
     def by_arm(self) -> dict[str, list[RunRecord]]:
-        """The runs of each arm, the arm that others are compared with first."""
+        """The runs of each arm, under each condition by itself; the arm that others are compared with first."""
         arms: dict[str, list[RunRecord]] = {}
         for run in self.runs:
-            arms.setdefault(run.arm, []).append(run)
+            arms.setdefault(run.label, []).append(run)
+        return arms
+
+    def under(self, condition: str | None) -> dict[str, list[RunRecord]]:
+        """The runs of each arm under one condition, by the arm's own name."""
+        arms: dict[str, list[RunRecord]] = {}
+        for run in self.runs:
+            if run.condition == condition:
+                arms.setdefault(run.arm, []).append(run)
         return arms
 
     @property
     def planned_arms(self) -> list[str]:
         """All arms, those without a run too; the first is the baseline."""
-        return list(dict.fromkeys([*self.planned, *self.by_arm]))
+        return list(dict.fromkeys([*self.planned, *(run.arm for run in self.runs)]))
+
+    @property
+    def settings(self) -> dict[str, tuple[str, str | None]]:
+        """Where arms are compared: each benchmark under each condition, by name."""
+        conditions = list(dict.fromkeys([*self.conditions, *(run.condition for run in self.runs)])) or [None]
+        return {
+            benchmark if condition is None else f"{benchmark}, {condition}": (benchmark, condition)
+            for benchmark in self.benchmarks
+            for condition in conditions
+        }
 
     @property
     def benchmarks(self) -> list[str]:
@@ -107,7 +137,7 @@ def load(directories: Sequence[Path], logs: Sequence[tuple[str, Path]] = ()) -> 
     if not records.runs:
         where = ", ".join(str(path) for path in [*directories, *(path for _, path in logs)])
         raise UserError(f"There is no finished run in {where}. {' '.join(records.missing)}")
-    repeated = [each for each, count in Counter((run.arm, run.seed) for run in records.runs).items() if count > 1]
+    repeated = [each for each, count in Counter((run.label, run.seed) for run in records.runs).items() if count > 1]
     if repeated:
         raise UserError(f"There are two runs of {repeated[0][0]} with seed {repeated[0][1]}: name them apart.")
     return records
@@ -120,37 +150,53 @@ def _load_experiment(directory: Path, records: Records) -> None:
     for path in sorted((directory / BASE / EVALUATION).glob(f"*/*/{SETTINGS}")):
         if found := _evaluation(path.parent, records):
             records.base[path.parent.name] = found
-    for arm in experiment["arms"]:
+    records.additions += [
+        f"Not fixed beforehand: on {each['time'][:10]}, with {each['finished_runs']} runs finished, "
+        f"{'; '.join(each['changes'])}."
+        for each in experiment.get("history", [])
+    ]
+    conditions = list(experiment.get("conditions") or [])
+    records.conditions += conditions
+    under: list[str | None] = conditions or [None]
+    arms: list[str] = list(experiment["arms"])
+    for condition, arm in product(under, arms):
         waiting = []
         for seed in experiment["seeds"]:
-            job = directory / ARMS / arm / f"seed-{seed}"
+            job = job_directory(directory, arm, seed, condition)
             if (job / TRAINING / MANIFEST).exists():
-                _load_run(job / TRAINING, job / EVALUATION, records, arm, seed)
+                _load_run(job / TRAINING, job / EVALUATION, records, arm, seed, condition)
             else:
                 waiting.append(seed)
         if waiting:
             seeds = ", ".join(map(str, waiting))
-            records.missing.append(f"{arm}, seed{'s' * (len(waiting) > 1)} {seeds}: not trained yet.")
+            name = ", ".join(filter(None, [arm, condition]))
+            records.missing.append(f"{name}, seed{'s' * (len(waiting) > 1)} {seeds}: not trained yet.")
 
 
 def _load_run(
-    training: Path, evaluations: Path, records: Records, arm: str | None = None, seed: int | None = None
+    training: Path,
+    evaluations: Path,
+    records: Records,
+    arm: str | None = None,
+    seed: int | None = None,
+    condition: str | None = None,
 ) -> None:
     manifest = read_json(training / MANIFEST)
     name = arm or training.resolve().name
     seed = int(manifest["recipe"].get("seed", 42)) if seed is None else seed  # 42 is TRL's default
+    title = f"{', '.join(filter(None, [name, condition]))}, seed {seed}"
     if manifest["status"] != "finished":
-        records.missing.append(f"{name}, seed {seed}: {manifest['status']}, {manifest.get('error', 'not finished')}.")
+        records.missing.append(f"{title}: {manifest['status']}, {manifest.get('error', 'not finished')}.")
         return
-    metrics = _metrics(f"{name}, seed {seed}", training, records)
-    run = RunRecord(name, seed, metrics, manifest)
+    metrics = _metrics(title, training, records)
+    run = RunRecord(name, seed, metrics, manifest, condition=condition)
     for path in sorted(evaluations.glob(f"checkpoint-*/*/{SETTINGS}")):
         step = int(path.parts[-3].rpartition("-")[2])
         if found := _evaluation(path.parent, records):
             run.evaluations.setdefault(path.parent.name, {})[step] = found
     run.evaluations = {name: dict(sorted(by_step.items())) for name, by_step in run.evaluations.items()}
     records.missing += [
-        f"{name}, seed {seed}: not measured on {benchmark} at its last step, {manifest['steps']}."
+        f"{title}: not measured on {benchmark} at its last step, {manifest['steps']}."
         for benchmark in run.evaluations
         if not run.last(benchmark)
     ]

@@ -50,7 +50,7 @@ def configuration(by_arm: dict[str, list[RunRecord]]) -> dict[str, dict[str, Any
 def manifests(runs: list[RunRecord]) -> list[dict[str, Any]]:
     """For each run: arm, seed, steps, tokens, seconds, and versions, commit and machine as its manifest has them."""
     return [
-        {"arm": run.arm, "seed": run.seed, "recorded": run.manifest is not None, "steps": run.steps}
+        {"arm": run.label, "seed": run.seed, "recorded": run.manifest is not None, "steps": run.steps}
         | {name: (run.manifest or {}).get(name) for name in ("tokens", "seconds", "environment")}
         for run in runs
     ]

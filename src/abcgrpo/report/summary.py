@@ -42,7 +42,8 @@ def summarize(records: Records) -> dict[str, Any]:
         "notes": _notes(records),
         "missing": records.missing,
     }
-    return summary | {"verdict": comparison_sentences(records, compared) or _verdict(summary)}
+    verdict = comparison_sentences(records, compared) or _verdict(summary)
+    return summary | {"verdict": [*verdict, *records.additions]}
 
 
 def _verdict(summary: dict[str, Any]) -> list[str]:

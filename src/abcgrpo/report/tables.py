@@ -59,9 +59,9 @@ def rows(summary: dict[str, Any]) -> list[Row]:
             scores = (by_benchmark or {}).get(benchmark)
             if scores or name != BASE:
                 found.append(Row(benchmark, name, [cell((scores or {}).get(column)) for column in names]))
-        for arm, baseline in _gains(summary, benchmark):
-            cells = [cell(_gain(summary, (benchmark, arm, baseline, column)), sign=True) for column in names]
-            found.append(Row(benchmark, f"{arm} − {baseline}", cells, is_gain=True))
+        for title, by_metric in _gains(summary, benchmark).items():
+            cells = [cell(by_metric.get(column), sign=True) for column in names]
+            found.append(Row(benchmark, title, cells, is_gain=True))
     if len(summary["benchmarks"]) > 1:
         found += _averages(summary, names)
     return found
@@ -78,19 +78,16 @@ def between_arms(summary: dict[str, Any]) -> list[dict[str, Any]]:
     return [each for each in summary["comparisons"] if each["baseline"] != BASE]
 
 
-def _gains(summary: dict[str, Any], benchmark: str) -> list[tuple[str, str]]:
-    """Arm and baseline of the differences on a benchmark, those from the base first."""
-    found = dict.fromkeys(
-        (each["arm"], each["baseline"]) for each in summary["comparisons"] if each["benchmark"] == benchmark
-    )
-    return sorted(found, key=lambda sides: sides[1] != BASE)
-
-
-def _gain(summary: dict[str, Any], sides: tuple[str, str, str, str]) -> dict[str, Any] | None:
-    for each in summary["comparisons"]:
-        if (each["benchmark"], each["arm"], each["baseline"], each["metric"]) == sides:
-            return {"value": each["difference"], "low": each["low"], "high": each["high"]}
-    return None
+def _gains(summary: dict[str, Any], benchmark: str) -> dict[str, dict[str, dict[str, Any]]]:
+    """The differences on a benchmark, those from the base first: title → metric → value, low and high."""
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for each in sorted(summary["comparisons"], key=lambda each: each["baseline"] != BASE):
+        if each["measured_on"] == benchmark:
+            under = f", {each['condition']}" if each["condition"] else ""
+            title = f"{each['arm']} − {each['baseline']}{under}"
+            interval = {"value": each["difference"], "low": each["low"], "high": each["high"]}
+            found.setdefault(title, {})[each["metric"]] = interval
+    return found
 
 
 def _averages(summary: dict[str, Any], names: list[str]) -> list[Row]:

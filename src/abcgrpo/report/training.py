@@ -136,4 +136,4 @@ def table(runs: list[RunRecord]) -> Iterable[tuple[str, int, int, str, float]]:
         metrics: Series = run.metrics
         for metric, series in metrics.items():
             for step, value in series.items():
-                yield run.arm, run.seed, step, metric, value
+                yield run.label, run.seed, step, metric, value

@@ -89,7 +89,7 @@ def load_benchmark(name: str, data: Path | None = None, questions: int | None = 
     if name == COUNTDOWN:
         task = get_task(COUNTDOWN)
         rows = task.benchmark_rows(questions or COUNTDOWN_QUESTIONS)
-        return Benchmark(name, task, rows, "generated", _rows_hash(rows))
+        return Benchmark(name, task, rows, "generated", rows_hash(rows))
     if is_file_name(name):
         source, known = name, None
         rows = read_file(Path(name))
@@ -115,7 +115,7 @@ def load_benchmark(name: str, data: Path | None = None, questions: int | None = 
     identified = [{"id": f"{name}/{_digest(_canonical(row['problem']))[:10]}"} | row for row in rows]
     if len({row["id"] for row in identified}) < len(identified):
         raise UserError(f"{source}: two problems differ in nothing but spaces, dollar signs and braces.")
-    return Benchmark(name, get_task("mathematics"), identified, source, _rows_hash(identified))
+    return Benchmark(name, get_task("mathematics"), identified, source, rows_hash(identified))
 
 
 def load_benchmarks(wanted: Sequence[str], data: Path | None = None, questions: int | None = None) -> list[Benchmark]:
@@ -182,7 +182,8 @@ def _canonical_gold(answer: object) -> str:
         return _canonical(text)
 
 
-def _rows_hash(rows: list[Row]) -> str:
+def rows_hash(rows: list[Row]) -> str:
+    """SHA-256 of rows as they are, in their order."""
     return _digest(repr(rows))
 
 

@@ -1,5 +1,6 @@
 """Trainers fed with canned rollouts, so that stock TRL and the fast update see exactly the same rows."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +9,7 @@ import torch
 from datasets import Dataset
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor
-from transformers import PreTrainedTokenizerFast, PrinterCallback, ProgressCallback, TrainerCallback
+from transformers import PreTrainedModel, PreTrainedTokenizerFast, PrinterCallback, ProgressCallback, TrainerCallback
 from trl import GRPOConfig
 
 from tests.trl.models import tiny_qwen3
@@ -49,6 +50,11 @@ class Trained:
         return [entry for entry in self.trainer.state.log_history if "loss" in entry]
 
 
+def policy() -> PreTrainedModel:
+    """The two-layer model that is trained by default."""
+    return tiny_qwen3(vocab_size=VOCABULARY)
+
+
 def rollouts(count: int, groups: int, *, zero: float = 0.5, longest: int = 24, seed: int = 0) -> list[list[Row]]:
     """`count` rollouts of `groups` groups; a share `zero` of the groups, all right or all wrong, has no signal."""
     rng = np.random.default_rng(seed)
@@ -59,16 +65,18 @@ def train(
     host: type,
     canned: list[list[Row]],
     *,
+    model: Callable[[], PreTrainedModel] = policy,
     adjust: Any = None,
     folder: str,
     config_class: type = GRPOConfig,
     **config: Any,
 ) -> Trained:
-    """Train a two-layer model from one seed on the canned rollouts.
+    """Train a tiny model on the canned rollouts.
 
     Args:
         host: the trainer's class.
         canned: this rank's rollouts, used in turn.
+        model: makes the policy; called for each run.
         adjust: called with the trainer before training.
         folder: for output.
         config_class: `GRPOConfig` or a subclass.
@@ -82,7 +90,7 @@ def train(
             named = model.named_parameters()
             gradients.append({n.removeprefix("module."): p.grad.clone() for n, p in named if p.grad is not None})
 
-    trainer = build(host, canned, folder, config_class, Gradients(), **config)
+    trainer = build(host, model(), canned, folder, config_class, Gradients(), **config)
     trainer.model.get_input_embeddings().register_forward_hook(
         lambda _, inputs, __: positions.__setitem__(
             key := "grad" if torch.is_grad_enabled() else "no_grad", positions[key] + inputs[0].numel()
@@ -95,9 +103,16 @@ def train(
     return Trained(trainer, gradients, start, positions)
 
 
-def build(host: type, canned: list[list[Row]], folder: str, config_class: type, callback: TrainerCallback, **config):
+def build(
+    host: type,
+    model: PreTrainedModel,
+    canned: list[list[Row]],
+    folder: str,
+    config_class: type,
+    callback: TrainerCallback,
+    **config: Any,
+):
     """A trainer over `canned`, on the CPU, in float32, with plain SGD unless told otherwise."""
-    model = tiny_qwen3(vocab_size=VOCABULARY)
     if config.get("beta"):  # the reference model is loaded from where the policy came from
         model.save_pretrained(folder)
         model.config._name_or_path = folder

@@ -5,12 +5,23 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from peft import LoraConfig
+from peft import LoraConfig, PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig
+from transformers import MistralConfig, MistralForCausalLM, PreTrainedModel
 from trl import GRPOTrainer
 
 from abcgrpo.trl import ABCGRPOConfig, ABCGRPOTrainer, FastGRPOConfig, FastGRPOTrainer
 from abcgrpo.trl.update.head import score_fused
-from tests.trl.update.canned import EOS, GROUP, Row, Trained, largest_difference, rollouts, train, update_difference
+from tests.trl.update.canned import (
+    EOS,
+    GROUP,
+    VOCABULARY,
+    Row,
+    Trained,
+    largest_difference,
+    rollouts,
+    train,
+    update_difference,
+)
 
 GRADIENTS = 2e-5
 """Largest relative difference of a gradient's entry, over several steps; padding alone changes it by 3e-6."""
@@ -172,6 +183,72 @@ def with_lora(host: type) -> type:
 @pytest.mark.slow
 def test_adapters(compare, beta):
     assert_same(*compare(stock=with_lora(GRPOTrainer), fast=with_lora(Fast), beta=beta))
+
+
+PROMPT_LEARNING = {
+    "prompt tuning": PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=3),
+    "prefix tuning": PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=3),
+    "p-tuning": PromptEncoderConfig(task_type="CAUSAL_LM", num_virtual_tokens=3, encoder_hidden_size=16),
+}
+
+
+@pytest.mark.parametrize("kind", PROMPT_LEARNING)
+def test_adapters_that_put_tokens_before_a_row_keep_trls_layout(compare, kind):
+    def tuned(host: type) -> type:
+        class Tuned(host):
+            def __init__(self, *args, **kwargs):
+                super().__init__(*args, peft_config=PROMPT_LEARNING[kind], **kwargs)
+
+        return Tuned
+
+    torch.manual_seed(0)
+    stock = compare(stock=tuned(GRPOTrainer), fast=tuned(GRPOTrainer))[0]
+    fast = compare(stock=tuned(GRPOTrainer), fast=tuned(Fast))[1]
+    parts = fast.trainer.update_parts
+    assert parts.layout == "stock"
+    assert "does more than change weights" in parts.reasons["layout"]
+    assert parts.skip
+    assert fast.positions["grad"] < 0.9 * stock.positions["grad"] or kind != "prefix tuning"
+    assert_same(stock, fast)
+
+
+WINDOW = 6
+
+
+def windowed() -> PreTrainedModel:
+    """A Mistral whose window is shorter than most rows, and whose attention tells one token from another."""
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    config = MistralConfig(
+        vocab_size=VOCABULARY, num_key_value_heads=2, sliding_window=WINDOW, initializer_range=0.3, **sizes
+    )
+    return MistralForCausalLM(config)
+
+
+def test_rows_longer_than_a_sliding_window(compare):
+    """The weights of four optimizer steps are stock TRL's."""
+    canned = rollouts(2, 8, seed=3)
+    lengths = [len(row.prompt) + len(row.completion) for rows in canned for row in rows]
+    assert sum(length > 2 * WINDOW for length in lengths) > len(lengths) / 3
+    stock, fast = compare(canned, model=windowed, learning_rate=0.05)
+    assert len(fast.gradients) == 4
+    assert_same(stock, fast)
+    for name, weight in stock.weights.items():
+        torch.testing.assert_close(fast.weights[name], weight, rtol=1e-5, atol=1e-6)
+    assert "sliding_window" in fast.trainer.update_parts.reasons["layout"]
+
+
+def test_negative_control_the_window_matters(compare):
+    def without_window() -> PreTrainedModel:
+        model = windowed()
+        model.config.sliding_window = None
+        return model
+
+    canned = rollouts(1, 8, seed=3)
+    stock, _ = compare(canned, model=windowed, learning_rate=0.05, max_steps=1)
+    _, full = compare(canned, model=without_window, learning_rate=0.05, max_steps=1)
+    assert full.trainer.update_parts.layout == "packed"
+    assert largest_difference(full.gradients, stock.gradients) > 100 * GRADIENTS
 
 
 def with_token_advantages(host: type) -> type:

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import GPT2Config, GPT2LMHeadModel, Qwen3ForCausalLM
+from transformers import MambaConfig, MambaForCausalLM, Qwen3ForCausalLM
 from trl.trainer.utils import add_fused_lm_head
 
-from abcgrpo.trl.update.attention import choose_layout, packed_mask, use_varlen_attention
+from abcgrpo.trl.update.attention import packed_mask, use_varlen_attention
 from abcgrpo.trl.update.flops import ModelShape
 from abcgrpo.trl.update.head import IGNORED, score_fused
 from abcgrpo.trl.update.layout import lay_out
@@ -124,31 +124,6 @@ def test_generation_is_unchanged(batch):
     assert model.generate(input_ids=ids[:, :5], attention_mask=mask[:, :5], **options).equal(stock)
 
 
-@pytest.mark.parametrize(
-    ("changes", "layout", "why"),
-    [
-        ({}, "packed", ""),
-        (
-            {"use_sliding_window": True, "sliding_window": 4, "max_window_layers": 1},
-            "flushed",
-            "not full attention",
-        ),
-        ({"attention_dropout": 0.1}, "flushed", "dropout"),
-        ({"rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}}, "stock", "padding"),
-        ({"attn_implementation": "eager"}, "flushed", "'eager'"),
-    ],
-)
-def test_choice_of_layout(changes, layout, why):
-    chosen, reason = choose_layout(tiny_qwen3(**changes), autocast=False)
-    assert chosen == layout
-    assert why in reason
-
-
-def test_learned_positions_keep_trls_layout():
-    model = GPT2LMHeadModel(GPT2Config(n_layer=1, n_head=2, n_embd=8, vocab_size=20))
-    assert choose_layout(model, autocast=False)[0] == "stock"
-
-
 def test_flops_are_those_of_the_matrix_products(model, batch):
     """The formula beside PyTorch's own count, which leaves out attention on a CPU."""
     ids, mask = batch[0][:, :9], torch.ones(4, 9, dtype=torch.long)
@@ -172,3 +147,11 @@ def test_flops_of_attention(model):
     scores = replace(shape, linear=0).flops(torch.tensor([10]), zero, causal=False)
     assert scores.item() == 2 * (2 * 10 * 10) * 2 * 4 * 16  # queries × keys, and weights × values
     assert replace(shape, linear=0).flops(torch.tensor([10]), zero).item() == scores.item() / 2
+
+
+def test_flops_of_a_model_without_heads_and_of_layers_of_their_own():
+    model = tiny_qwen3()
+    model.config.per_layer_config = {1: {"head_dim": 64}}
+    assert ModelShape.of(model).attention == 4 * 16 + 4 * 64
+    mamba = MambaConfig(vocab_size=20, hidden_size=8, num_hidden_layers=1, state_size=2)
+    assert ModelShape.of(MambaForCausalLM(mamba)).attention == 0

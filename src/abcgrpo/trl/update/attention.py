@@ -1,12 +1,10 @@
-"""Attention over rows packed one behind the other, and which layout a model can be given.
+"""Attention over rows packed one behind the other.
 
 transformers (5.23) separates packed rows only where its attention implementation knows their limits. With `sdpa` it
 either builds a dense mask of all tokens by all tokens, or, when the model's cache is on, none at all, and then tokens
 attend across rows without a word. So packed rows go through a function of our own, which reads the limits from
 `cu_seq_lens_q`, and in the place of a mask they carry one that no other function can use (`packed_mask`).
 """
-
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -20,16 +18,11 @@ try:
 except ImportError:  # torch < 2.10
     varlen_attn = None
 
-Layout = Literal["packed", "flushed", "stock"]
-
 IMPLEMENTATION = "abcgrpo_varlen"
 """The name of our function among transformers' attention implementations."""
 
-FLASH_HEAD_SIZE = 256
-"""The largest head that FlashAttention takes."""
-
-ROTARY_TYPES = {"default", "linear", "llama3", "yarn"}
-"""Rotary embeddings that depend on the distance of two tokens only, not on the width of the batch."""
+NOT_PACKED = ("sliding_window", "softcap", "s_aux", "position_bias")
+"""What layers pass to their attention that packed rows are not given."""
 
 
 def varlen_attention(
@@ -54,7 +47,7 @@ def varlen_attention(
         key: (1, key heads, N, size).
         value: (1, key heads, N, size).
         attention_mask: ignored for packed rows.
-        dropout: 0 for packed rows.
+        dropout: of the attention weights.
         scaling: of the scores.
         cu_seq_lens_q: (rows + 1,), int32: where each row starts, and N.
         max_length_q: tokens of the longest row.
@@ -62,11 +55,18 @@ def varlen_attention(
 
     Returns:
         (1, N, heads, size), and None in the place of attention weights.
+
+    Raises:
+        NotImplementedError: packed rows for a layer that asks for more than full causal attention.
     """
     if cu_seq_lens_q is None or max_length_q is None:
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
+    asked = [name for name in NOT_PACKED if kwargs.get(name) is not None]
+    asked += ["dropout"] * (dropout > 0) + ["attention to later tokens"] * (not getattr(module, "is_causal", True))
+    if asked:
+        raise NotImplementedError(f"packed rows get full causal attention, and this layer asks for {', '.join(asked)}")
     grouped = query.size(1) != key.size(1)
     if query.is_cuda and torch.is_autocast_enabled("cuda"):  # as it would do itself around `sdpa`
         query, key, value = (states.to(torch.get_autocast_dtype("cuda")) for states in (query, key, value))
@@ -82,36 +82,6 @@ def varlen_attention(
         F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scaling, enable_gqa=grouped) for q, k, v in rows
     ]
     return torch.cat(mixed, dim=2).transpose(1, 2), None
-
-
-def choose_layout(model: PreTrainedModel, autocast: bool) -> tuple[Layout, str]:
-    """The best layout that gives this model's own log-probabilities, and why it is not a better one ("" if none is).
-
-    Rows without padding on their left start at position 0, so moving them needs positions that count by distance.
-
-    Args:
-        model: as it is trained, without its wrappers.
-        autocast: its passes run in 16-bit numbers whatever its own type.
-    """
-    config = model.config.get_text_config()
-    rotary = getattr(config, "rope_parameters", None)
-    if not isinstance(rotary, dict) or _rotary_types(rotary) - ROTARY_TYPES:
-        return (
-            "stock",
-            "the model's positions are not plain rotary ones, so its outputs depend on the padding",
-        )
-    if set(getattr(config, "layer_types", None) or ["full_attention"]) != {"full_attention"}:
-        return "flushed", "some layers are not full attention"
-    if getattr(config, "attention_dropout", 0.0):
-        return "flushed", "the model has attention dropout"
-    implementation = config._attn_implementation or ""
-    if "flash" in implementation:
-        return "packed", ""  # transformers passes the limits of packed rows to FlashAttention itself
-    if implementation not in ("sdpa", IMPLEMENTATION):
-        return "flushed", f"attention implementation {implementation!r} cannot be told where packed rows end"
-    if next(model.parameters()).is_cuda:
-        return _choose_on_gpu(model, autocast)
-    return "packed", ""
 
 
 def use_varlen_attention(model: PreTrainedModel) -> None:
@@ -134,23 +104,3 @@ def packed_mask(model: PreTrainedModel, device: torch.device) -> dict[str, Tenso
     if model.config.get_text_config()._attn_implementation != IMPLEMENTATION:
         return {}
     return {"attention_mask": torch.empty(1, 1, 0, 0, dtype=torch.bool, device=device)}
-
-
-def _choose_on_gpu(model: PreTrainedModel, autocast: bool) -> tuple[Layout, str]:
-    config = model.config.get_text_config()
-    half = autocast or model.dtype.itemsize == 2
-    head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    if varlen_attn is None:
-        return "flushed", f"torch {torch.__version__} has no variable-length attention"
-    if torch.cuda.get_device_capability()[0] < 8 or head_size > FLASH_HEAD_SIZE or not half:
-        return (
-            "flushed",
-            "FlashAttention needs an Ampere GPU or newer, 16-bit numbers and heads of at most 256",
-        )
-    return "packed", ""
-
-
-def _rotary_types(rotary: dict) -> set[str]:
-    """The rotary type, or those of every kind of layer where a model has several."""
-    nested = [value for value in rotary.values() if isinstance(value, dict)]
-    return {kind.get("rope_type", "default") for kind in (nested or [rotary])}

@@ -8,7 +8,7 @@ from typing import Self
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
 BACKWARD = {"linear": 2.0, "head": 3.0, "attention": 2.5}
 """Cost of a backward pass, in forward passes. TRL's fused head computes the logits a second time, and so does a
@@ -31,12 +31,10 @@ class ModelShape:
         """Read from a model's weights and configuration. A mixture of experts counts with all of its experts."""
         config = model.config.get_text_config()
         outside = {id(part.weight) for part in (model.get_output_embeddings(), model.get_input_embeddings()) if part}
-        heads = config.num_attention_heads
-        head_size = getattr(config, "head_dim", None) or config.hidden_size // heads
         return cls(
             linear=sum(p.numel() for p in model.parameters() if p.dim() > 1 and id(p) not in outside),
             head=config.vocab_size * config.hidden_size,
-            attention=config.num_hidden_layers * heads * head_size,
+            attention=sum(_attention_width(layer) for layer in config.per_layer_config),
         )
 
     def flops(
@@ -64,3 +62,9 @@ class ModelShape:
             + 2 * scored * self.head * passes["head"]
             + 4 * lengths.square() * (0.5 if causal else 1.0) * self.attention * passes["attention"]
         )
+
+
+def _attention_width(layer: PretrainedConfig) -> int:
+    """Query heads × head size; 0 for state-space models, which have no heads."""
+    heads = getattr(layer, "num_attention_heads", 0)
+    return (getattr(layer, "head_dim", None) or layer.hidden_size // max(heads, 1)) * heads

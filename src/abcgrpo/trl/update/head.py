@@ -52,8 +52,9 @@ def score_fused(model: Any, inputs: dict[str, Any], labels: Tensor) -> tuple[Ten
     """
     output = model(**inputs, labels=labels, fused_lm_head=True)
     scored = labels[:, 1:] != IGNORED
-    entropies = None if output.entropy is None else output.entropy[scored].float()
-    return output.log_probs[scored].float(), entropies
+    columns = slice(-scored.size(1), None)  # PEFT's prompt tuning puts tokens of its own before each row
+    entropies = None if output.entropy is None else output.entropy[:, columns][scored].float()
+    return output.log_probs[:, columns][scored].float(), entropies
 
 
 def score_from_logits(

@@ -10,13 +10,15 @@ right). `ids` and `mask` are (B, P + C), results are (B, C).
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from abcgrpo.trl.update.attention import Layout
 from abcgrpo.trl.update.head import IGNORED
+
+Layout = Literal["packed", "flushed", "stock"]
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from accelerate import Accelerator
 from datasets import IterableDataset
 from trl.trainer.grpo_trainer import GRPOTrainer
 
-from abcgrpo.trl.update.attention import Layout, choose_layout
+from abcgrpo.trl.update.choice import choose_layout
 from abcgrpo.trl.update.head import why_fused
+from abcgrpo.trl.update.layout import Layout
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ def choose_parts(trainer: GRPOTrainer, *, depends_on_cut: bool) -> Parts:
     if parallelism is not None and parallelism.non_data_parallel_size > 1:
         return Parts(reasons={"any": "ranks share rows (tensor, context or sequence parallelism)"})
     model, autocast = base_model(trainer.accelerator, trainer.model), trainer.args.bf16 or trainer.args.fp16
-    layout, layout_reason = choose_layout(model, autocast)
+    adapters = getattr(trainer.accelerator.unwrap_model(trainer.model), "peft_config", {})
+    layout, layout_reason = choose_layout(model, autocast, adapters)
     if layout == "packed" and trainer.use_transformers_continuous_batching:
         layout, layout_reason = "flushed", "transformers' continuous batching needs an attention of its own"
     whole_steps, part_steps = _whole_steps(trainer)

@@ -1,0 +1,82 @@
+"""Arms under conditions: compared within each, corrected over all, drawn effect against condition."""
+
+import pytest
+
+from abcgrpo.files import read_json, write_json
+from abcgrpo.report import load, write
+from abcgrpo.report.diagrams import forest_panels
+from abcgrpo.report.summary import summarize
+from tests.report.experiments import evaluation, run
+
+SEEDS = range(8)
+GAINS = {"fresh": 0, "stale": 2}
+"""By condition, how many more of sixteen samples the other arm answers."""
+
+
+@pytest.fixture
+def experiment(tmp_path):
+    directory = tmp_path / "ladder"
+    content = {"evaluation": {"pass_at_k": [2]}, "arms": {"GRPO": {}, "ABC-GRPO": {}}, "seeds": list(SEEDS)}
+    write_json(directory / "experiment.json", content | {"conditions": {name: {} for name in GAINS}})
+    for condition, gain in GAINS.items():
+        for seed in SEEDS:
+            for arm, more in (("GRPO", 0), ("ABC-GRPO", gain)):
+                top = directory / "conditions" / condition
+                run(top, 1.0, [0], arm=arm, seed=seed)
+                noise = (seed + len(arm)) % 2  # so that seeds differ where arms do not
+                right = [3 + noise + more, 5 + more, 7 + seed % 3 + more]
+                job = top / "arms" / arm / f"seed-{seed}"
+                evaluation(job / "evaluation/checkpoint-3/countdown", right, samples=16)
+    return directory
+
+
+def test_arms_are_compared_within_a_condition_and_corrected_over_all(experiment):
+    report = summarize(load([experiment]))
+    family = [each for each in report["comparisons"] if each["in_family"]]
+    assert [(each["benchmark"], each["measured_on"], each["condition"], each["metric"]) for each in family] == [
+        (f"countdown, {condition}", "countdown", condition, metric)
+        for condition in GAINS
+        for metric in ("avg@2", "pass@2")
+    ]
+    by_condition = {each["condition"]: each for each in family if each["metric"] == "avg@2"}
+    for condition, gain in GAINS.items():
+        assert by_condition[condition]["seeds"] == len(SEEDS)
+        assert by_condition[condition]["difference"] == pytest.approx(gain / 16)
+    stale = by_condition["stale"]
+    assert stale["p_value_holm"] >= 4 * 2 / 2**8 - 1e-12  # the smallest of four, times four
+    assert stale["verdict"] == "better"
+    assert by_condition["fresh"]["verdict"] == "inconclusive"
+    assert "countdown, stale" in report["verdict"][0]
+
+
+def test_arms_of_two_conditions_stand_side_by_side(experiment):
+    report = summarize(load([experiment]))
+    assert list(report["arms"]) == ["GRPO, fresh", "ABC-GRPO, fresh", "GRPO, stale", "ABC-GRPO, stale"]
+    assert all(len(content["seeds"]) == len(SEEDS) for content in report["arms"].values())
+
+
+def test_effect_against_condition_is_drawn(experiment, tmp_path):
+    report = summarize(load([experiment]))
+    panels = {panel.name: panel for panel in forest_panels(report)}
+    assert list(panels) == ["effect_by_condition_1", "effect_by_condition_2", "comparison_1", "comparison_2"]
+    drawn = str(panels["effect_by_condition_1"].specification())
+    assert "'fresh'" in drawn
+    assert "'stale'" in drawn
+    write(load([experiment]), tmp_path / "report")
+    assert (tmp_path / "report" / "figures" / "effect_by_condition_2.png").stat().st_size > 1000
+    assert "difference from GRPO by condition" in (tmp_path / "report" / "report.html").read_text()
+
+
+def test_without_conditions_nothing_of_them_is_drawn(experiment):
+    content = read_json(experiment / "experiment.json") | {"conditions": {}}
+    write_json(experiment / "experiment.json", content)
+    for path in (experiment / "conditions" / "stale").iterdir():
+        path.rename(experiment / path.name)
+    report = summarize(load([experiment]))
+    assert [panel.name for panel in forest_panels(report)] == ["comparison"]
+    assert {each["condition"] for each in report["comparisons"]} == {None}
+
+
+def test_what_is_missing_names_its_condition(experiment):
+    (experiment / "conditions/stale/arms/GRPO/seed-3/training/run.json").unlink()
+    assert summarize(load([experiment]))["missing"] == ["GRPO, stale, seed 3: not trained yet."]
