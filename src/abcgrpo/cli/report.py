@@ -35,11 +35,17 @@ def report(
 
 def write_report(runs: list[Path], output: Path, logs: list[tuple[str, Path]] | None = None) -> None:
     """Write the report, print its table, and name its page."""
-    from abcgrpo.report import load, write
+    from abcgrpo.report import load
+
+    write_records(load(runs, logs or []), output)
+
+
+def write_records(records: Any, output: Path) -> None:
+    """Write the report of what was loaded, print its table, and name its page."""
+    from abcgrpo.report import write
     from abcgrpo.report.document import terminal_comparisons
     from abcgrpo.report.tables import terminal_table
 
-    records = load(runs, logs or [])
     summary = write(records, output, rule_curves_of(records))
     results().print(terminal_table(summary))
     if comparisons := terminal_comparisons(summary):

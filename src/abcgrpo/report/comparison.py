@@ -42,7 +42,9 @@ def compare_arms(records: Records) -> list[dict[str, Any]]:
 
 
 def primary_metrics(records: Records) -> list[str]:
-    """Those that verdicts are given on: Avg@k and Pass@k with the largest k."""
+    """Those that verdicts are given on: Avg@k and Pass@k with the largest k, or the one that there is."""
+    if records.shares is not None:
+        return list(records.shares)
     largest = max(records.pass_at_k)
     return [f"avg@{largest}", f"pass@{largest}"]
 

@@ -40,8 +40,8 @@ def markdown(summary: dict[str, Any], panels: list[Panel]) -> str:
         parts += ["## Comparisons", markdown_table(COMPARISON_COLUMNS, comparison_rows(summary))]
     if summary["published_claims"]:
         parts += ["## Published claims", *_claims(summary["published_claims"])]
-    lines = [[arm, *cells] for arm, cells in log_rows(summary)]
-    parts += ["## Training", markdown_table(["", *LOG_COLUMNS], lines), READING_CLIP_EVENTS]
+    if lines := [[arm, *cells] for arm, cells in log_rows(summary)]:
+        parts += ["## Training", markdown_table(["", *LOG_COLUMNS], lines), READING_CLIP_EVENTS]
     if summary["configuration"]:
         arms = list(next(iter(summary["configuration"].values())))
         lines = [[name, *(_value(by[arm]) for arm in arms)] for name, by in summary["configuration"].items()]

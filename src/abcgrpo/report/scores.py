@@ -15,6 +15,8 @@ Shares = Callable[[Evaluation], np.ndarray]
 
 def columns(records: Records) -> dict[str, Shares]:
     """The table's columns: Avg@k and Pass@k by name, each with its value for every question of an evaluation."""
+    if records.shares is not None:
+        return records.shares
     metrics = Metrics(max(records.pass_at_k), records.pass_at_k)
     return {name: metrics.shares(name) for name in metrics.names}
 

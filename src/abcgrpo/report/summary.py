@@ -75,13 +75,15 @@ def _notes(records: Records) -> list[str]:
     notes: list[str] = []
     for name, benchmark in benchmarks(records).items():
         samples = benchmark["samples"]
-        notes.append(
-            f"{name}: {benchmark['questions']} questions, {samples} samples each. Avg@k is the mean over all samples, "
-            f"the same in expectation for every k. Pass@k is the unbiased estimator of Chen et al. 2021."
-        )
+        if records.shares is None:
+            notes.append(
+                f"{name}: {benchmark['questions']} questions, {samples} samples each. Avg@k is the mean over all "
+                f"samples, the same in expectation for every k. Pass@k is the unbiased estimator of Chen et al. 2021."
+            )
         notes.append(f"{name}: {in_words(benchmark['questions'], clusters_of(records, name))}")
-        if samples in records.pass_at_k:
+        if records.shares is None and samples in records.pass_at_k:
             notes.append(f"Pass@{samples} uses all samples at once: it is no more than whether any of them was right.")
     if notes:
         notes.append("Intervals of single arms are 95% and over questions: what other questions would have changed.")
-    return notes + log_notes(records.by_arm)
+    logged = any(run.metrics for run in records.runs)
+    return notes + (log_notes(records.by_arm) if logged else [])

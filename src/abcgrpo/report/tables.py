@@ -141,7 +141,9 @@ LOG_COLUMNS = (
 
 
 def log_rows(summary: dict[str, Any]) -> Iterable[tuple[str, list[str]]]:
-    """What the logs tell of each arm: a cell for each of `LOG_COLUMNS`."""
+    """What the logs tell of each arm: a cell for each of `LOG_COLUMNS`; nothing where there is no log at all."""
+    if not any(content["metrics"] for content in summary["arms"].values()):
+        return
     for arm, content in summary["arms"].items():
         finals = [number(content[name]["final"]) for name in ("entropy", "reward")]
         length = content["response_length"]["final"]
