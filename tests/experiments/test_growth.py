@@ -20,13 +20,13 @@ SMALL = {
     "model_name_or_path": "countdown-base",
     "num_problems": 32,
     "seeds": [1, 2],
-    "arms": {"GRPO": {"boundaries": {"rule": "grpo", "eps": 0.2}}, "ABC-GRPO": {}},
+    "arms": {"GRPO": {"rule": "grpo"}, "ABC-GRPO": {}},
     "training": {"max_steps": 2},
     "evaluation": {"questions": 4, "samples": 16, "pass_at_k": [2], "max_new_tokens": 8},
 }
 LARGE = SMALL | {
     "seeds": [1, 2, 3],
-    "arms": SMALL["arms"] | {"dual-clip": {"boundaries": {"rule": "dual_clip", "eps": 0.2, "c": 3.0}}},
+    "arms": SMALL["arms"] | {"dual-clip": {"rule": {"name": "dual_clip", "c": 3.0}}},
     "evaluation": SMALL["evaluation"] | {"samples": 32, "pass_at_k": [2, 16]},
 }
 

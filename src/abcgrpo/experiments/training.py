@@ -16,6 +16,7 @@ from typing import Any
 from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
 
+from abcgrpo.curves import rule_curve
 from abcgrpo.errors import UserError
 from abcgrpo.experiments.arguments import check_arguments, make_arguments, missing_here, reward_functions
 from abcgrpo.experiments.batches import plan_batches, require_processes
@@ -144,7 +145,7 @@ def _manifest(recipe: Recipe, trainer: FastGRPOTrainer, output: Path, state: Pat
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "recipe": _recorded(recipe),
         "arguments": settings(arguments),
-        "rule": arguments.clipping_rule.to_dict() if isinstance(arguments, ABCGRPOConfig) else None,
+        **_rule_recorded(arguments),
         "seeds": {"seed": arguments.seed, "data_seed": arguments.data_seed},
         "processes": trainer.accelerator.num_processes,
         "environment": environment(),
@@ -176,6 +177,14 @@ def _manifest(recipe: Recipe, trainer: FastGRPOTrainer, output: Path, state: Pat
         "seconds": round(trainer.seconds, 1),
     }
     write_json(output / MANIFEST, manifest)
+
+
+def _rule_recorded(arguments: FastGRPOConfig) -> dict[str, Any]:
+    """The clipping rule by name and parameters, and its curve; nothing with TRL's own losses."""
+    if not isinstance(arguments, ABCGRPOConfig):
+        return {}
+    rule = arguments.clipping_rule
+    return {"rule": rule.to_dict(), "rule_curve": rule_curve(rule)}
 
 
 def _recorded(recipe: Recipe) -> dict[str, Any]:

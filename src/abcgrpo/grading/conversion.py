@@ -98,6 +98,8 @@ def _numbers_or_matrices(node: Node) -> list[Any]:
     values = [value(part) for part in node.nodes]
     if not all(isinstance(part, sympy.Expr | sympy.MatrixBase) for part in values):
         raise Unreadable
+    if len(values) > 1 and any(part.has(S.Infinity, S.NegativeInfinity) for part in values):
+        raise Unreadable  # sympy makes ∞ of ∞ + x
     return values
 
 

@@ -17,7 +17,7 @@ _LETTER = rf"(?:[a-zA-Z]|\\(?:{'|'.join(sorted(GREEK))})(?![a-zA-Z]))"
 _NAME = rf"{_LETTER}(?:_(?:\w|\{{[\w, +-]{{1,12}}\}}|\\[a-z]+))?'*"
 _LABEL = re.compile(
     rf"{_NAME}(?:\s?\([^()=<>]{{1,20}}\))?|[A-Z]{{2,4}}|\\(?:angle|triangle|overline|vec|overrightarrow)\s?"
-    rf"(?:\{{?[A-Z]{{1,4}}\}}?)|\|[A-Z]{{1,2}}\||[a-zA-Z][a-zA-Z ]{{3,40}}"
+    rf"(?:\{{?[A-Z]{{1,4}}\}}?)|\|[A-Za-z]{{1,2}}\||[a-zA-Z][a-zA-Z ]{{3,40}}"
 )
 _OTHER_RELATION = re.compile(
     r"[<>]|!\s*=|\\(?:le|ge|ne|lt|gt|in|notin|approx|sim|not|cong|propto|subset|subseteq)(?![a-zA-Z])"

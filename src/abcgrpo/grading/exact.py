@@ -23,7 +23,7 @@ from abcgrpo.grading.structure import Collection, read_structure
 LONGEST_ANSWER = 4000
 """Longer golds and answers, in characters, are compared as texts only."""
 
-_CHOICE = re.compile(r"\(?([A-J])\)?(?:[.):]\s*\S.*)?|(?i:option|choice|answer)\s*\(?([A-J])\)?")
+_CHOICE = re.compile(r"\(?([A-J])\)?(?:[.):](?!.*\([A-J]\))\s*\S.*)?|(?i:option|choice|answer)\s*\(?([A-J])\)?")
 _GOLD_CHOICE = re.compile(r"\(?([A-J])\)?")
 _NUMERAL = re.compile(r"\(?([0-9A-Za-z]{1,400})\)?_\{?([0-9]{1,2}|[a-z]{3,10})\}?")
 _BASE_NAMES = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
@@ -55,7 +55,7 @@ def makes_sense(gold: str) -> bool:
     """Whether a gold can be somebody's answer: read, or at least made of words and well-formed notation."""
     if len(gold) > LONGEST_ANSWER or _PLAIN_NUMBER.fullmatch(gold) or can_be_read(gold):
         return True
-    return _all_atoms(structure_of(gold), lambda atom: atom.words or is_notation(atom.key) or _is_exact(atom))
+    return _all_atoms(structure_of(gold), lambda atom: atom.words or is_notation(atom.text) or _is_exact(atom))
 
 
 @lru_cache(maxsize=4096)
@@ -98,7 +98,9 @@ def compare_atoms(gold: Atom, answer: Atom, tolerance: float | None = None) -> b
             return (choice[1] or choice[2]) == gold.key.strip("()")
     if (decided := _compare_times(gold, answer)) is not None:
         return decided
-    if gold.unit and answer.unit and gold.unit != answer.unit:
+    if (gold.unit and answer.unit and gold.unit != answer.unit) or (
+        (gold.unit and answer.percent) or (answer.unit and gold.percent)
+    ):
         return False
     if (decided := _compare_numerals(gold, answer)) is not None:
         return decided

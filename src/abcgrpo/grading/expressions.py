@@ -74,6 +74,7 @@ _NOTATION = _words(
     " mathbb langle rangle ldots angle triangle parallel perp sim cong rightarrow Rightarrow mapsto forall exists quad"
     " cup cap setminus backslash in notin subset subseteq emptyset pm mp le ge ne lt gt approx prime star ast colon"
     " vdots overline underline partial nabla det deg limsup liminf sup inf Pr wedge vee neg land lor square"
+    " therefore because complement underbrace overbrace oplus otimes propto measuredangle odot"
 )
 KNOWN_COMMANDS = FUNCTIONS | GREEK | ACCENTS | _NOTATION
 

@@ -301,7 +301,7 @@ class _Reader:
         self.position -= 1
         node = self._group("{", "}")
         if node.kind in ("sum", "negative") and (
-            before not in ("", "(", "[", "=", "{") or self.peek() not in ("", ")", "]", "=", "}")
+            before not in ("", "(", "[", "=", "{", "|") or self.peek() not in ("", ")", "]", "=", "}", "|")
         ):
             raise Unreadable
         if node.kind != "number":

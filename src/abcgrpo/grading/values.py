@@ -31,7 +31,9 @@ def equal(gold: Any, answer: Any, tolerance: float | None = None) -> bool:
     difference = sympy.expand(gold - answer)
     if difference == 0:
         return True
-    if difference.is_polynomial() or _differ_somewhere(gold, answer):
+    if difference.is_polynomial(*names):
+        return all(_is_zero(factor) for factor in sympy.Poly(difference, *_in_order(names)).coeffs())
+    if _differ_somewhere(gold, answer):
         return False
     return sympy.simplify(gold - answer) == 0
 
@@ -61,14 +63,20 @@ def _same_number(gold: Expr, answer: Expr, tolerance: float | None) -> bool:
     return bool(difference <= _RELATIVE_DIFFERENCE * size)
 
 
+def _is_zero(constant: Expr) -> bool:
+    return _number(constant) == 0
+
+
 def _number(constant: Expr) -> Any:
-    """The value of a constant; None where it has none, or where its digits do not tell it from zero."""
+    """The value of a constant, 0 where 480 digits do not tell it from zero; None where it has none."""
     if constant.has(S.NaN, S.ComplexInfinity, S.Infinity, S.NegativeInfinity):
         return None
     try:
         found = constant.evalf(_DIGITS, maxn=4 * _DIGITS, strict=True)
     except PrecisionExhausted:  # a sum of terms that cancel, or a real number written with i
         found = sympy.simplify(sympy.expand(constant, complex=True)).evalf(_DIGITS, maxn=4 * _DIGITS)
+        if found.is_number and found.is_finite and abs(found) < _RELATIVE_DIFFERENCE:
+            return S.Zero
     if not found.is_number or found.has(sympy.Function, sympy.Integral, sympy.Sum, sympy.Product):
         return None
     return found

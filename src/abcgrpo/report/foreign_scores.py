@@ -1,8 +1,8 @@
 """Scores from anywhere into what a report is made of: CSV files, and logs of inspect-ai and lighteval.
 
 A CSV file has a row for each answer, or for each question: `arm`, `seed`, `question`, and either `score` (0 … 1;
-several rows of one question are its samples) or `correct` and `n` (right answers of so many). `benchmark` and `cluster` are
-optional. Where all scores are 0 or 1 they are right and wrong answers, and Avg@k and Pass@k are compared as in any
+several rows of one question are its samples) or `correct` and `n` (right answers of so many). `benchmark` and
+`cluster` are optional. Where all scores are 0 or 1 they are right and wrong answers, and Avg@k and Pass@k are compared as in any
 report; others are compared as they are, under `score`.
 """
 

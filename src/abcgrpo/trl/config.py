@@ -51,7 +51,7 @@ class FastGRPOConfig(GRPOConfig):
             `multi_objective_aggregation`, or a guard's limit that is none.
     """
 
-    _VALID_DICT_FIELDS: ClassVar[list[str]] = [*GRPOConfig._VALID_DICT_FIELDS, "advantages", "rule"]
+    _VALID_DICT_FIELDS: ClassVar[list[str]] = [*GRPOConfig._VALID_DICT_FIELDS, "advantages"]
 
     advantages: dict[str, Any] | str | None = field(
         default=None,
@@ -157,6 +157,8 @@ class ABCGRPOConfig(FastGRPOConfig):
             `importance_sampling_level`, or a loss option of TRL that this objective has no place for (see
             `REFUSED_OPTIONS`); the message names the option and what to use instead.
     """
+
+    _VALID_DICT_FIELDS: ClassVar[list[str]] = [*FastGRPOConfig._VALID_DICT_FIELDS, "rule"]
 
     rule: dict[str, Any] | str | None = field(
         default=None,
