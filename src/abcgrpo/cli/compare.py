@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from abcgrpo.cli.app import app
 from abcgrpo.cli.report import write_records
+from abcgrpo.extras import require_extras
 
 
 @app.command()
@@ -36,6 +36,7 @@ def compare(
     Example: [bold]abcgrpo compare scores.csv[/bold], or
     [bold]abcgrpo compare GRPO:0=a.json GRPO:1=b.json ABC:0=c.json ABC:1=d.json[/bold]
     """
+    require_extras("abcgrpo compare", "report")
     from abcgrpo.report.foreign_scores import load_scores
 
     write_records(load_scores(scores, baseline, pass_at_k or []), output)

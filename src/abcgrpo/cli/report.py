@@ -1,7 +1,7 @@
 """`abcgrpo report`: tables, figures and a page from saved files and logs."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
