@@ -2,8 +2,8 @@
 
 A CSV file has a row for each answer, or for each question: `arm`, `seed`, `question`, and either `score` (0 … 1;
 several rows of one question are its samples) or `correct` and `n` (right answers of so many). `benchmark` and
-`cluster` are optional. Where all scores are 0 or 1 they are right and wrong answers, and Avg@k and Pass@k are compared as in any
-report; others are compared as they are, under `score`.
+`cluster` are optional. Where all scores are 0 or 1 they are right and wrong answers, and Avg@k and Pass@k are compared
+as in any report; others are compared as they are, under `score`.
 """
 
 import csv
