@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from abcgrpo.cli.app import app
 from abcgrpo.cli.report import write_records
 from abcgrpo.extras import require_extras
 
