@@ -164,7 +164,7 @@ BROKEN = {
     "no column": ("arm,seed,question\na,0,q\n", "score or correct and n"),
     "both kinds": ("arm,seed,question,score,correct,n\na,0,q,1,1,1\n", "leave one of them out"),
     "an unknown column": ("arm,seed,question,score,colour\na,0,q,1,red\n", "no meaning here: colour"),
-    "a score above 1": ("arm,seed,question,score\na,0,q,7\n", "line 2: the score 7"),
+    "a score above 1": ("arm,seed,question,score\na,0,q,7\n", "line 2: the score '7'"),
     "no number": ("arm,seed,question,score\na,0,q,good\n", "line 2: the score 'good'"),
     "a seed that is a word": ("arm,seed,question,score\na,x,q,1\n", "line 2: seed should be a whole number"),
     "more right than answers": ("arm,seed,question,correct,n\na,0,q,3,2\n", "line 2: 3 right answers of 2"),
