@@ -1,9 +1,9 @@
 """The samples of an evaluation, kept line by line, so that a killed one goes on and every figure can be traced.
 
 A directory holds `evaluation.json` (what was asked of which model, and how) and `samples.jsonl` (one line per sample:
-problem, sample, seed, prompt_sha256, text, tokens, finish_reason, correct, answer, reason, and cluster where the
-benchmark has one). Work is cut into batches beforehand; a batch counts when all its lines are there, or line by line
-where answers do not depend on the batch that they are drawn in.
+problem, sample, seed, prompt_sha256, text, tokens, finish_reason, correct, answer, reason, of a task with graded
+answers the score, and cluster where the benchmark has one). Work is cut into batches beforehand; a batch counts when
+all its lines are there, or line by line where answers do not depend on the batch that they are drawn in.
 """
 
 import os
