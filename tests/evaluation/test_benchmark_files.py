@@ -54,7 +54,8 @@ def test_clusters_of_a_file_reach_intervals_and_notes(tmp_path):
     plan = Plan(Sampling(), samples=4, sampler="transformers", batch_size=48)
     evaluation = evaluate("countdown-base", load_benchmark(str(path)), plan, tmp_path / "out", lambda *_: Constant())
     assert sorted(set(evaluation.clusters)) == [f"sheet {n}" for n in range(6)]
-    problems = {row["id"]: row["cluster"] for row in load_benchmark(str(path)).rows}
+    benchmark = load_benchmark(str(path))
+    problems = {problem: row["cluster"] for problem, row in zip(benchmark.ids, benchmark.rows, strict=True)}
     assert evaluation.clusters == [problems[question] for question in evaluation.questions]
     content = results({"mine": {"model": evaluation}}, Metrics(4, [2]))
     assert "mine: The 12 questions are in 6 clusters: intervals and verdicts count clusters." in content["notes"]
