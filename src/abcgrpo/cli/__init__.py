@@ -16,6 +16,7 @@ from abcgrpo.cli import (  # noqa: F401  each registers its command
     export,
     grade,
     report,
+    rules,
     run,
     status,
     train,

@@ -11,7 +11,7 @@ from abcgrpo.report.tables import between_arms, metric_title
 SIDES = {"positive": ("Â > 0", "Q2", "Q1"), "negative": ("Â < 0", "Q3", "Q4")}
 """By sign of the advantage: its title, and the quadrants left and right of r = 1."""
 KINDS = {
-    "surrogate": ("What is maximized", "surrogate r̃·Â"),
+    "surrogate": ("What is maximized", "surrogate"),
     "gradient": ("Gradient", "gradient in log π"),
 }
 
@@ -59,11 +59,19 @@ def _rule_panel(arms: list[str], curves: dict[str, Any], kind: str, side: str) -
     return Panel(
         name=f"rule_{kind}_{side}",
         title=f"{title}, {sign}",
-        caption=f"{left} is left of r = 1, {right} right of it.",
+        caption=f"{left} is left of r = 1, {right} right of it.{_probabilities(curves)}",
         section="rules",
         chart=alt.layer(one, labels, *lines, target.add_params(zoom())).add_params(hidden()),
         extent=(0, furthest),
     )
+
+
+def _probabilities(curves: dict[str, Any]) -> str:
+    """Which curves are those of one old probability among others."""
+    drawn = {arm: curve["old_probability"] for arm, curve in curves.items() if curve.get("old_probability")}
+    if not drawn:
+        return ""
+    return f" {', '.join(drawn)}: for a token whose old probability was {next(iter(drawn.values())):g}."
 
 
 def _widths(count: int) -> list[float]:
