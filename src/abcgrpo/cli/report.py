@@ -20,7 +20,8 @@ def report(
         list[str] | None,
         typer.Option(
             metavar="NAME=PATH",
-            help="A training log: trainer_state.json, TensorBoard event files or their directory, or a run of ours. "
+            help="A training log: trainer_state.json, TensorBoard event files or their directory, JSONL (verl's too), "
+            "a history exported from W&B (CSV or JSON), or a run of ours. "
             "Again with the same NAME for another seed.",
         ),
     ] = None,
@@ -34,32 +35,24 @@ def report(
 
 def write_report(runs: list[Path], output: Path, logs: list[tuple[str, Path]] | None = None) -> None:
     """Write the report, print its table, and name its page."""
-    from abcgrpo.report import load, write
+    from abcgrpo.report import load
+
+    write_records(load(runs, logs or []), output)
+
+
+def write_records(records: Any, output: Path) -> None:
+    """Write the report of what was loaded, print its table, and name its page."""
+    from abcgrpo.report import write
     from abcgrpo.report.document import terminal_comparisons
     from abcgrpo.report.tables import terminal_table
 
-    records = load(runs, logs or [])
-    summary = write(records, output, rule_curves_of(records))
+    summary = write(records, output)
     results().print(terminal_table(summary))
     if comparisons := terminal_comparisons(summary):
         results().print(comparisons)
     for line in [*summary["verdict"], *(f"Missing: {each}" for each in summary["missing"])]:
         print(f"- {line}")
     print(f"Report: {output / 'report.html'}")
-
-
-def rule_curves_of(records: Any) -> dict[str, Any]:
-    """The curves of the arms' rules, computed with the objective. Loads torch, where there is a rule to draw."""
-    from abcgrpo.report.runs import boundaries_of
-
-    thresholds = {arm: found for arm, runs in records.by_arm.items() if (found := boundaries_of(runs))}
-    if not thresholds:
-        return {}
-    from abcgrpo.boundaries import Boundaries
-    from abcgrpo.curves import rule_curves
-
-    rules = {arm: {name: float(value) for name, value in found.items()} for arm, found in thresholds.items()}
-    return rule_curves({arm: Boundaries(**values) for arm, values in rules.items()})
 
 
 def named_path(text: str) -> tuple[str, Path]:

@@ -6,12 +6,12 @@ import altair as alt
 
 from abcgrpo.report.figures import Drawing, Panel, targets
 from abcgrpo.report.style import HEIGHT, colour, dash, hidden, picked, shape, shown, zoom
-from abcgrpo.report.tables import metric_title
+from abcgrpo.report.tables import between_arms, metric_title
 
 SIDES = {"positive": ("Â > 0", "Q2", "Q1"), "negative": ("Â < 0", "Q3", "Q4")}
 """By sign of the advantage: its title, and the quadrants left and right of r = 1."""
 KINDS = {
-    "surrogate": ("What is maximized", "surrogate r̃·Â"),
+    "surrogate": ("What is maximized", "surrogate"),
     "gradient": ("Gradient", "gradient in log π"),
 }
 
@@ -21,9 +21,9 @@ def rule_panels(arms: list[str], curves: dict[str, Any]) -> list[Panel]:
 
     Args:
         arms: all arms of the report, in order.
-        curves: as `abcgrpo.curves.rule_curves` computes them with the objective.
+        curves: by arm, as `abcgrpo.curves.rule_curve` computes them with the rule.
     """
-    if not curves.get("rules"):
+    if not curves:
         return []
     return [_rule_panel(arms, curves, kind, side) for side in SIDES for kind in KINDS]
 
@@ -33,10 +33,10 @@ def _rule_panel(arms: list[str], curves: dict[str, Any], kind: str, side: str) -
     title, axis = KINDS[kind]
     rows = [
         {"arm": arm, "r": ratio, "value": value}
-        for arm, by_side in curves["rules"].items()
-        for ratio, value in zip(curves["ratio"], by_side[side][kind], strict=True)
+        for arm, curve in curves.items()
+        for ratio, value in zip(curve["ratio"], curve[side][kind], strict=True)
     ]
-    furthest = max(curves["ratio"])
+    furthest = max(row["r"] for row in rows)
     x = alt.X("r:Q", title="importance ratio r", scale=alt.Scale(domain=[0, furthest], nice=False))
     values = [row["value"] for row in rows]
     y = alt.Y("value:Q", title=axis, scale=alt.Scale(domain=[min(0, *values), max(0, *values)], nice=True))
@@ -44,7 +44,7 @@ def _rule_panel(arms: list[str], curves: dict[str, Any], kind: str, side: str) -
         shown(alt.Chart(alt.Data(values=[row for row in rows if row["arm"] == arm])))
         .mark_line(strokeWidth=width)
         .encode(x=x, y=y, color=colour(arms), strokeDash=dash(arms))
-        for arm, width in zip(curves["rules"], _widths(len(curves["rules"])), strict=True)
+        for arm, width in zip(curves, _widths(len(curves)), strict=True)
     ]
     lines[0] = lines[0].add_params(picked())
     tooltip = [alt.Tooltip("arm:N"), alt.Tooltip("r:Q", format=".2f"), alt.Tooltip("value:Q", format=".3f")]
@@ -59,11 +59,19 @@ def _rule_panel(arms: list[str], curves: dict[str, Any], kind: str, side: str) -
     return Panel(
         name=f"rule_{kind}_{side}",
         title=f"{title}, {sign}",
-        caption=f"{left} is left of r = 1, {right} right of it.",
+        caption=f"{left} is left of r = 1, {right} right of it.{_probabilities(curves)}",
         section="rules",
         chart=alt.layer(one, labels, *lines, target.add_params(zoom())).add_params(hidden()),
         extent=(0, furthest),
     )
+
+
+def _probabilities(curves: dict[str, Any]) -> str:
+    """Which curves are those of one old probability among others."""
+    drawn = {arm: curve["old_probability"] for arm, curve in curves.items() if curve.get("old_probability")}
+    if not drawn:
+        return ""
+    return f" {', '.join(drawn)}: for a token whose old probability was {next(iter(drawn.values())):g}."
 
 
 def _widths(count: int) -> list[float]:
@@ -73,7 +81,7 @@ def _widths(count: int) -> list[float]:
 
 def forest_panels(summary: dict[str, Any]) -> list[Panel]:
     """Each arm's difference from the baseline with its interval, a panel for each benchmark and condition."""
-    comparisons = summary["comparisons"]
+    comparisons = between_arms(summary)
     by_condition = any(each.get("condition") for each in comparisons)
     arms = list(dict.fromkeys(each["arm"] for each in comparisons)) if by_condition else list(summary["arms"])
     settings = list(dict.fromkeys(each["benchmark"] for each in comparisons))

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar
+from typing import Any
 
 from trl.trainer.grpo_config import GRPOConfig
 
@@ -50,8 +50,6 @@ class FastGRPOConfig(GRPOConfig):
         ValueError: an unknown `update` or estimator of advantages, one that conflicts with TRL's `scale_rewards` or
             `multi_objective_aggregation`, or a guard's limit that is none.
     """
-
-    _VALID_DICT_FIELDS: ClassVar[list[str]] = [*GRPOConfig._VALID_DICT_FIELDS, "advantages", "rule"]
 
     advantages: dict[str, Any] | str | None = field(
         default=None,
