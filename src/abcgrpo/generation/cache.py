@@ -27,8 +27,8 @@ class RoomyLayer(DynamicLayer):
         length = filled + key_states.size(2)
         if self._buffers is None or self._buffers[0].size(2) < length:
             room = max(ROOM, length // 4)
-            old = (self.keys, self.values) if filled else (key_states[:, :, :0], value_states[:, :, :0])
-            self._buffers = (_with_room(old[0], length + room), _with_room(old[1], length + room))
+            old_keys, old_values = self._filled() if filled else (key_states[:, :, :0], value_states[:, :, :0])
+            self._buffers = (_with_room(old_keys, length + room), _with_room(old_values, length + room))
         keys, values = self._buffers
         keys[:, :, filled:length] = key_states
         values[:, :, filled:length] = value_states
@@ -40,8 +40,14 @@ class RoomyLayer(DynamicLayer):
         if self._buffers is None:
             return
         length, size = self.get_seq_length(), self._buffers[0].size(2)
-        self._buffers = (_with_room(self.keys, size, indices), _with_room(self.values, size, indices))
+        old_keys, old_values = self._filled()
+        self._buffers = (_with_room(old_keys, size, indices), _with_room(old_values, size, indices))
         self.keys, self.values = (buffer[:, :, :length] for buffer in self._buffers)
+
+    def _filled(self) -> tuple[Tensor, Tensor]:
+        assert self.keys is not None
+        assert self.values is not None
+        return self.keys, self.values
 
 
 def _with_room(states: Tensor, size: int, rows: Tensor | None = None) -> Tensor:

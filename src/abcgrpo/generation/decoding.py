@@ -19,8 +19,9 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessorList, PreTrainedModel, StoppingCriteriaList
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
-from transformers.generation import EosTokenCriteria, MaxLengthCriteria
 from transformers.generation import logits_process as processors
+from transformers.generation.stopping_criteria import EosTokenCriteria, MaxLengthCriteria
+from transformers.integrations.fsdp import is_fsdp_managed_module
 
 from abcgrpo.generation.cache import RoomyLayer
 
@@ -36,22 +37,19 @@ ROW_BY_ROW = (
     processors.MinPLogitsWarper,
     processors.TypicalLogitsWarper,
     processors.EpsilonLogitsWarper,
-    processors.RepetitionPenaltyLogitsProcessor,
-    processors.NoRepeatNGramLogitsProcessor,
-    processors.NoBadWordsLogitsProcessor,
     processors.MinLengthLogitsProcessor,
     processors.MinNewTokensLengthLogitsProcessor,
     processors.SuppressTokensLogitsProcessor,
 )
-"""Processors that look at a row's own tokens and scores only, and keep nothing from one call to the next."""
+"""Processors that look at a row's own scores and length only, and keep nothing of the batch."""
 
 INPUTS = {"attention_mask", "position_ids", "past_key_values", "use_cache", "logits_to_keep", "cache_position"}
 """What `generate` prepares for a text."""
 
 
 def decode(
-    model: PreTrainedModel,
-    input_ids: Tensor,
+    model: Any,
+    input_ids: Any,
     logits_processor: LogitsProcessorList,
     stopping_criteria: StoppingCriteriaList,
     generation_config: GenerationConfig,
@@ -84,12 +82,14 @@ def decode(
     sequences = input_ids.new_full((len(input_ids), longest), 0 if padding is None else int(padding))
     sequences[:, :prompt] = input_ids
     mask = torch.ones_like(sequences)
-    mask[:, :prompt] = model_kwargs["attention_mask"]
+    if (given := model_kwargs.get("attention_mask")) is not None:  # `generate` leaves out a mask of ones
+        mask[:, :prompt] = given
     positions = mask.cumsum(1) - 1
+    mask = None if mask.all() else mask  # attention needs none then, and is faster without
     rows = torch.arange(len(input_ids), device=input_ids.device)  # those still in the batch
     ended = torch.zeros_like(rows, dtype=torch.bool)
     kept = Cache(layers=[RoomyLayer() for _ in model_kwargs["past_key_values"].layers])
-    logits = _prompts(model, kept, input_ids, mask[:, :prompt], positions[:, :prompt])
+    logits = _prompts(model, kept, input_ids, None if mask is None else mask[:, :prompt], positions[:, :prompt])
     for width in range(prompt, longest):
         tokens = choose(logits_processor(sequences[rows, :width], logits))
         sequences[rows[~ended], width] = tokens[~ended]
@@ -102,8 +102,8 @@ def decode(
             staying = (~ended).nonzero().squeeze(1)
             kept.batch_select_indices(staying)
             rows, tokens, ended = rows[staying], tokens[staying], ended[staying]
-        place = positions[rows, width, None]
-        logits = _forward(model, kept, tokens[:, None], mask[rows, : width + 1], place)
+        seen = None if mask is None else mask[rows, : width + 1]
+        logits = _forward(model, kept, tokens[:, None], seen, positions[rows, width, None])
     return sequences
 
 
@@ -124,18 +124,20 @@ def fast_generation(model: Any) -> Iterator[None]:
         del model.generate
 
 
-def _prompts(model: PreTrainedModel, kept: Cache, ids: Tensor, mask: Tensor, positions: Tensor) -> Tensor:
+def _prompts(model: PreTrainedModel, kept: Cache, ids: Tensor, mask: Tensor | None, positions: Tensor) -> Tensor:
     """The logits behind each prompt; equal prompts are computed once, and their cache is handed to each of them."""
-    different, which = torch.unique(torch.cat([ids, mask], dim=1), dim=0, return_inverse=True)
+    rows = ids if mask is None else torch.cat([ids, mask], dim=1)
+    different, which = torch.unique(rows, dim=0, return_inverse=True)
     first = torch.full_like(which[: len(different)], len(ids)).scatter_reduce(
         0, which, torch.arange(len(ids), device=ids.device), "amin"
     )
-    logits = _forward(model, kept, ids[first], mask[first], positions[first].clamp(min=0))
+    seen = None if mask is None else mask[first]
+    logits = _forward(model, kept, ids[first], seen, positions[first].clamp(min=0))
     kept.batch_select_indices(which)
     return logits[which]
 
 
-def _forward(model: PreTrainedModel, kept: Cache, ids: Tensor, mask: Tensor, positions: Tensor) -> Tensor:
+def _forward(model: PreTrainedModel, kept: Cache, ids: Tensor, mask: Tensor | None, positions: Tensor) -> Tensor:
     """Logits of the last token of each row, float32; the cache grows by `ids`."""
     takes = signature(type(model).forward).parameters
     last = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
@@ -154,7 +156,9 @@ def _greedy(scores: Tensor) -> Tensor:
 def _on_cpu(model: Any) -> bool:
     """Whole weights on a CPU: on a GPU, and where weights are sharded, transformers' own loop is the better one."""
     weights = list(model.parameters())
-    sharded = any(hasattr(weight, "ds_id") or hasattr(weight, "device_mesh") for weight in weights)
+    sharded = is_fsdp_managed_module(model) or any(
+        hasattr(weight, "ds_id") or hasattr(weight, "device_mesh") for weight in weights
+    )
     return not sharded and {weight.device.type for weight in weights} == {"cpu"}
 
 
@@ -174,8 +178,10 @@ def _why_not(
         return f"{type(model).__name__} takes no mask and positions"
     if type(past) is not DynamicCache or not past.layers or {type(layer) for layer in past.layers} != {DynamicLayer}:
         return f"{type(model).__name__} keeps more than the keys and values of full attention"
-    if past.get_seq_length() or past.offloading or inputs.get("attention_mask") is None:
-        return "the cache is not new, or kept elsewhere, or there is no mask"
+    if past.get_seq_length():
+        return "the cache is not new"
+    if past.offloading:
+        return "the cache is kept elsewhere"
     if config.num_beams != 1 or config.return_dict_in_generate or config.prefill_chunk_size is not None:
         return "beams, scores or a prompt in pieces are asked for"
     if stopping_criteria.max_length is None or stopping_criteria.max_length <= input_ids.size(1):

@@ -35,10 +35,10 @@ statement; set to anything else they are an error, because the trainer would not
 
 @dataclass
 class FastGRPOConfig(GRPOConfig):
-    """`trl.GRPOConfig` plus `update` and what a long run needs to survive; every other field and default is TRL's.
+    """`trl.GRPOConfig` plus `update`, `generation` and what a long run needs to survive; all else is TRL's.
 
     Raises:
-        ValueError: an unknown `update`, or a guard's limit that is none.
+        ValueError: an unknown `update` or `generation`, or a guard's limit that is none.
     """
 
     update: str = field(
@@ -50,6 +50,13 @@ class FastGRPOConfig(GRPOConfig):
         metadata={
             "help": "Under `fast`: run the rows without signal forward in the steps that are logged, so that `entropy` "
             "covers all tokens."
+        },
+    )
+    generation: str = field(
+        default="fast",
+        metadata={
+            "help": "How answers are drawn from a model on a CPU: `fast` (the same distribution with less work) or "
+            "`stock` (transformers' own loop, and its use of random numbers)."
         },
     )
 
@@ -75,6 +82,8 @@ class FastGRPOConfig(GRPOConfig):
     def __post_init__(self) -> None:
         if self.update not in ("fast", "stock"):
             raise ValueError(f"update must be 'fast' or 'stock', got {self.update!r}")
+        if self.generation not in ("fast", "stock"):
+            raise ValueError(f"generation must be 'fast' or 'stock', got {self.generation!r}")
         self._check_guards()
         super().__post_init__()
 
