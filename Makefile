@@ -6,11 +6,15 @@ READY := $(VENV)/.ready
 # verl has an environment of its own, with the versions of constraints-verl.txt.
 VERL_VENV := .venv-verl
 VERL_READY := $(VERL_VENV)/.ready
+# SkyRL, torchtitan and Tinker's client, as far as their losses need: constraints-engines.txt. SkyRL asks for Python 3.12.
+PYTHON_3_12 ?= python3.12
+ENGINES_VENV := .venv-engines
+ENGINES_READY := $(ENGINES_VENV)/.ready
 # The oldest supported transformers, laid over .venv: constraints-oldest.txt.
 OLDEST := .oldest
 OLDEST_READY := $(OLDEST)/.ready
 
-.PHONY: help quickstart test test-fast test-oldest test-verl verl-end-to-end check format clean
+.PHONY: help quickstart test test-fast test-oldest test-verl test-engines verl-end-to-end check format clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -30,6 +34,9 @@ test-oldest: $(OLDEST_READY)  ## Run the trainer's fast tests with the oldest su
 test-verl: $(VERL_READY)  ## Run the tests against verl, in an environment of its own (2 GB)
 	$(VERL_VENV)/bin/python -m pytest tests/verl
 
+test-engines: $(ENGINES_READY)  ## Run the adapters inside SkyRL, torchtitan and Tinker's client, in an environment of their own
+	$(ENGINES_VENV)/bin/python -m pytest tests/engines
+
 verl-end-to-end: $(VERL_READY)  ## Train countdown with verl's whole trainer on a CPU, kill it, resume it; tens of minutes
 	$(VERL_VENV)/bin/python -m tests.verl.end_to_end --output runs/verl-end-to-end
 
@@ -44,7 +51,7 @@ format: $(READY)  ## Format, and mend what the linter can
 	$(BIN)/ruff check --fix .
 
 clean:  ## Remove the environments and caches; runs stay
-	rm -rf $(VENV) $(VERL_VENV) $(OLDEST) .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(VERL_VENV) $(ENGINES_VENV) $(OLDEST) .pytest_cache .ruff_cache .hypothesis build dist
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -55,6 +62,13 @@ $(READY): pyproject.toml constraints.txt
 $(OLDEST_READY): constraints-oldest.txt $(READY)
 	rm -rf $(OLDEST)
 	$(BIN)/python -m uv pip install --quiet --no-deps --target $(OLDEST) -r constraints-oldest.txt
+	touch $@
+
+$(ENGINES_READY): pyproject.toml constraints-engines.txt
+	$(PYTHON_3_12) -m venv $(ENGINES_VENV)
+	$(ENGINES_VENV)/bin/python -m pip install --quiet --upgrade pip
+	$(ENGINES_VENV)/bin/python -m pip install --quiet --no-deps skyrl==0.4.0 torchtitan==0.3.0
+	$(ENGINES_VENV)/bin/python -m pip install --quiet -r constraints-engines.txt -e .
 	touch $@
 
 $(VERL_READY): pyproject.toml constraints-verl.txt

@@ -34,8 +34,8 @@ model_name_or_path: countdown-base
 num_problems: 32
 seeds: [0]
 arms:
-  GRPO: {boundaries: {rule: grpo, eps: 0.2}}
-  ABC-GRPO: {boundaries: {rule: uniform, eps: 0.2}}
+  GRPO: {rule: grpo}
+  ABC-GRPO: {rule: abc_grpo}
 evaluation: {questions: 4, samples: 4, pass_at_k: [2], max_new_tokens: 24}
 training:"""
     + TINY_TRAINING.replace("\n", "\n  ").rstrip()
@@ -205,7 +205,7 @@ def test_a_recipe_trains_on_mathematics_from_a_file(tmp_path):
     shown = abcgrpo("train", "recipe.yaml", cwd=tmp_path)
     assert shown.returncode == 0, shown.stderr
     metrics = [json.loads(line) for line in (tmp_path / "out" / "metrics.jsonl").read_text().splitlines()]
-    assert metrics[0]["rewards/accuracy_reward/mean"] == 0.0
+    assert metrics[0]["rewards/mathematics_reward/mean"] == 0.0
     assert metrics[0]["grading/no_answer"] == 1.0
 
 
@@ -219,7 +219,7 @@ def test_an_experiment_from_base_to_report(tmp_path):
     output = tmp_path / "runs" / "small"
     report = json.loads((output / "report" / "report.json").read_text())
     assert list(report["arms"]) == ["GRPO", "ABC-GRPO"]
-    assert report["arms"]["GRPO"]["boundaries"]["eps_neg_high"] == "inf"
+    assert report["arms"]["GRPO"]["rule"] == {"name": "grpo", "eps": 0.2}
     assert set(report["arms"]["GRPO"]["evaluation"]["countdown"]) >= {"avg@2", "pass@2"}
     assert [point["step"] for point in report["series"]["GRPO"]["evaluation"]["countdown"]["avg@2"]] == [0, 2]
     assert (output / "report" / "figures" / "rule_gradient_negative.png").exists()

@@ -1,10 +1,12 @@
 """Known names and import paths → objects: how rules, advantages, tasks and rewards are named everywhere."""
 
+import math
 import sys
 from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 from abcgrpo.errors import UserError, unknown_name
 
@@ -29,6 +31,75 @@ def resolve(name: str, known: Mapping[str, str], kind: str, where: str | None = 
     if "." not in name and ":" not in name:
         raise unknown_name(kind, name, known, where or kind)
     return _imported(name, kind, where or kind)
+
+
+class Named:
+    """A dataclass that users choose by its name, and whose fields are its parameters."""
+
+    name: ClassVar[str]
+    """What it is called everywhere. One's own leaves it out, and is named by its import path."""
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        if "name" not in cls.__dict__:
+            cls.name = import_path(cls)
+
+    def parameters(self) -> dict[str, Any]:
+        """The parameters by name, for JSON and YAML: infinity is the word "inf"."""
+        values = {field.name: getattr(self, field.name) for field in fields(self) if field.init}  # type: ignore[arg-type]
+        return {name: "inf" if value == math.inf else value for name, value in values.items()}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Name and parameters, never state: what `make` makes the same thing from."""
+        return {"name": self.name, **self.parameters()}
+
+
+Kind = TypeVar("Kind", bound=Named)
+
+
+def make(
+    given: Kind | str | Mapping[str, Any], known: Mapping[str, str], base: type[Kind], kind: str, where: str
+) -> Kind:
+    """What a user writes → the object.
+
+    - `"grpo"`: a known name, with its defaults.
+    - `{"name": "clip_higher", "high": 0.28}`: with parameters.
+    - `"my_rules.Mine"` or `{"name": "my_rules.Mine", …}`: one's own, by its import path.
+    - an object of the wanted kind: itself.
+
+    Args:
+        given: one of these.
+        known: see `resolve`.
+        base: what the object's class is derived from.
+        kind: what is named, for errors: "rule".
+        where: where it stands, for errors: "arm GRPO".
+
+    Raises:
+        UserError: an unknown name or parameter (the nearest known one is suggested), a value that does not fit, or an
+            import path that leads to no such thing.
+    """
+    if isinstance(given, base):
+        return given
+    if isinstance(given, str):
+        given = {"name": given}
+    if not isinstance(given, Mapping) or not isinstance(given.get("name"), str):
+        raise UserError(f"{where}: {kind}: give a name or a mapping with a `name`, got {given!r}.")
+    name, parameters = given["name"], {key: value for key, value in given.items() if key != "name"}
+    found = resolve(name, known, kind, where)
+    if isinstance(found, base) and not parameters:
+        return found
+    if not (isinstance(found, type) and issubclass(found, base) and is_dataclass(found)):
+        raise UserError(f"{where}: {name!r} is not a {kind}: it must be a dataclass derived from {import_path(base)}.")
+    accepted = [field.name for field in fields(found) if field.init]
+    for parameter in parameters:
+        if parameter not in accepted:
+            if not accepted:
+                raise UserError(f"{where}: {kind} {name} has no parameters, got {parameter!r}.")
+            raise unknown_name(f"parameter of {kind} {name}", parameter, accepted, where)
+    try:
+        return found(**parameters)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{where}: {kind} {name}: {error}") from error
 
 
 def import_path(thing: Any) -> str:

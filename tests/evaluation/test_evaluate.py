@@ -9,10 +9,12 @@ import pytest
 
 from abcgrpo.errors import UserError
 from abcgrpo.evaluation.evaluate import Plan, default_sampling, evaluate, prompt_hash
+from abcgrpo.evaluation.growth import blocks
 from abcgrpo.evaluation.results import Metrics, powers_of_two, results
 from abcgrpo.evaluation.sampling import Sampling, plan_batches
 from abcgrpo.evaluation.store import SAMPLES, SETTINGS, SampleStore, read_evaluation
 from abcgrpo.files import read_json_lines
+from abcgrpo.tasks import get_task
 from abcgrpo.tasks.benchmarks import load_benchmark
 from abcgrpo.tasks.countdown import TASK, verify
 
@@ -29,13 +31,13 @@ def undisturbed(tmp_path_factory):
 
 def test_every_sample_is_kept_and_its_verdict_can_be_checked(undisturbed):
     lines = list(read_json_lines(undisturbed / SAMPLES))
-    questions = {row["id"]: row for row in TASK.benchmark_rows(6)}
+    questions = {row["id"]: row for row in TASK.held_out_rows(6)}
     assert sorted((line["problem"], line["sample"]) for line in lines) == [
         (question, sample) for question in sorted(questions) for sample in range(8)
     ]
     for line in lines:
         row = questions[line["problem"]]
-        assert line["correct"] == verify(row["numbers"], row["target"], line["text"])
+        assert line["correct"] == verify(line["text"], row["numbers"], row["target"])
         assert line["reason"] == ("exact" if line["correct"] else "different")
         assert line["finish_reason"] in ("stop", "length")
         assert line["prompt_sha256"] == prompt_hash(row["problem"])
@@ -70,7 +72,7 @@ OTHERS = {
     "seed": {"sampling": Sampling(max_new_tokens=48, seed=1)},
     "prompt_template": {"template": BENCHMARK.task.template.changed("{problem}\n")},
     "batch_size": {"batch_size": 8},
-    "samples": {"samples": 9},
+    "samples": {"samples": 7},
 }
 
 
@@ -92,7 +94,7 @@ def test_another_model_or_other_questions_are_not_mixed_in(undisturbed, tmp_path
     with pytest.raises(UserError, match="model_fingerprint"):
         evaluate(str(tmp_path), BENCHMARK, PLAN, undisturbed)
     with pytest.raises(UserError, match="questions_sha256"):
-        evaluate("countdown-base", load_benchmark("countdown", questions=7), PLAN, undisturbed)
+        evaluate("countdown-base", load_benchmark("countdown", questions=5), PLAN, undisturbed)
 
 
 def test_two_processes_do_not_add_to_the_same_samples(undisturbed):
@@ -176,19 +178,21 @@ def test_more_k_than_samples_and_unknown_estimators_are_refused():
 
 def test_a_plan_holds_every_sample_once_with_a_seed_of_its_own():
     problems = ["ccccc", "aaa", "bbbbbbbbb", "ddd"]
-    plan = plan_batches(problems, samples=5, batch_size=7, seed=0)
+    plan = plan_batches(problems, blocks(4, 5), batch_size=7, seed=0)
     requests = [request for batch in plan for request in batch]
     assert sorted((r.question, r.sample) for r in requests) == [(q, s) for q in range(4) for s in range(5)]
     assert len({request.seed for request in requests}) == 20
     assert [len(batch) for batch in plan] == [7, 7, 6]
     assert [request.question for request in plan[0]] == [1] * 5 + [3] * 2
-    assert plan == plan_batches(problems, 5, 7, 0) != plan_batches(problems, 5, 7, 1)
+    assert plan == plan_batches(problems, blocks(4, 5), 7, 0) != plan_batches(problems, blocks(4, 5), 7, 1)
 
 
 def test_sampling_defaults_and_options_without_effect():
-    assert default_sampling("mathematics", {}, 3) == Sampling(0.6, 0.95, 20, 4096, 3)
-    assert default_sampling("mathematics", {"temperature": 0.0, "top_p": None}, 0) == Sampling(0.0, 1.0, 0, 4096, 0)
+    assert default_sampling(get_task("mathematics"), {}, 3) == Sampling(0.6, 0.95, 20, 4096, 3)
+    assert default_sampling(get_task("mathematics"), {"temperature": 0.0, "top_p": None}, 0) == Sampling(
+        0.0, 1.0, 0, 4096, 0
+    )
     with pytest.raises(UserError, match="no effect"):
-        default_sampling("mathematics", {"temperature": 0.0, "top_p": 0.9}, 0)
+        default_sampling(get_task("mathematics"), {"temperature": 0.0, "top_p": 0.9}, 0)
     with pytest.raises(UserError, match="top_p"):
         Sampling(top_p=0.0)

@@ -20,8 +20,8 @@ task: countdown
 num_problems: 32
 seeds: [0]
 arms:
-  GRPO: {boundaries: {rule: grpo, eps: 0.2}}
-  ABC-GRPO: {boundaries: {rule: uniform, eps: 0.2}}
+  GRPO: {rule: grpo}
+  ABC-GRPO: {rule: abc_grpo}
 training:
   per_device_train_batch_size: 16
   steps_per_generation: 2
@@ -53,7 +53,7 @@ MISTAKES = {
     "nothing saved": ((TRAINING, 'training:\n  save_strategy: "no"\n'), "would leave no model behind"),
     "TRL's bound in an arm of ours": ((TRAINING, "training:\n  epsilon: 0.1\n"), "epsilon=0.1 has no effect"),
     "our threshold in TRL's arm": (
-        ("{boundaries: {rule: grpo, eps: 0.2}}", "{objective: trl, training: {eps_pos_low: 0.1}}"),
+        ("{rule: grpo}", "{objective: trl, training: {eps_pos_low: 0.1}}"),
         "eps_pos_low is a threshold of ABC-GRPO",
     ),
     "no such benchmark": ((EVALUATION, EVALUATION + ", benchmark: aime42"), "no benchmark 'aime42'"),

@@ -15,7 +15,7 @@ model_name_or_path: countdown-base
 num_problems: 32
 seeds: [0]
 arms:
-  GRPO: {boundaries: {rule: grpo, eps: 0.2}}
+  GRPO: {rule: grpo}
   CISPO: {objective: trl, training: {loss_type: cispo, epsilon_high: 5.0}}
 evaluation: {questions: 4, samples: 4, pass_at_k: [2], max_new_tokens: 24}
 training:

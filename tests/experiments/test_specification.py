@@ -8,7 +8,8 @@ from abcgrpo import Boundaries
 from abcgrpo.errors import UserError
 from abcgrpo.experiments.recipe import read_recipe, recipe_from_flat
 from abcgrpo.experiments.runner import ExperimentRunner
-from abcgrpo.experiments.specification import boundaries, experiment_path, read_experiment
+from abcgrpo.experiments.specification import experiment_path, read_experiment
+from abcgrpo.rules import RULES, resolve_rule
 from abcgrpo.trl import ABCGRPOConfig, FastGRPOConfig
 
 SHIPPED = sorted((Path(abcgrpo.__file__).parent / "recipes").glob("*.yaml"))
@@ -25,7 +26,7 @@ bf16: false
 EXPERIMENT = """
 model_name_or_path: countdown-base
 arms:
-  GRPO: {boundaries: {rule: grpo, eps: 0.2}}
+  GRPO: {rule: grpo}
   ABC-GRPO: {boundaries: {eps_pos_low: 0.1}, training: {learning_rate: 2e-5}}
 training: {learning_rate: 1e-5, max_steps: 4}
 """
@@ -86,15 +87,21 @@ def test_arms_differ_in_what_they_say_and_in_nothing_else(tmp_path):
     experiment = read_experiment(str(written(tmp_path, EXPERIMENT)))
     grpo, abc = (experiment.recipe(arm, 3, "out").to_flat() for arm in experiment.arms)
     assert grpo["seed"] == abc["seed"] == 3
-    assert {name for name in grpo if grpo[name] != abc[name]} == {"learning_rate", "eps_pos_low", "eps_neg_high"}
+    assert {name for name in grpo if grpo[name] != abc[name]} == {"learning_rate", "rule"}
+    assert abc["rule"] == Boundaries(eps_pos_low=0.1).to_dict()
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("GRPO: {boundaries", "GRPO: {bounds"), "Did you mean 'boundaries'"),
+        (("ABC-GRPO: {boundaries", "ABC-GRPO: {bounds"), "Did you mean 'boundaries'"),
         (("rule: grpo", "rule: grop"), "Did you mean 'grpo'"),
-        (("eps: 0.2", "epsilon: 0.2"), "Did you mean 'eps'"),
+        (("rule: grpo", "rule: {name: grpo, epsilon: 0.2}"), "Did you mean 'eps'"),
+        (("rule: grpo", "rule: nowhere.Mine"), "arm GRPO: .* 'nowhere.Mine' cannot be imported"),
+        (("rule: grpo", "rule: grpo, boundaries: {eps_pos_low: 0.1}"), "rule and boundaries are two clipping rules"),
+        (("rule: grpo", "boundaries: {rule: grpo}"), "is written `rule: {name: grpo, …}`"),
+        (("rule: grpo", "training: {eps_pos_low: 0.1}"), "eps_pos_low is part of the arm's rule"),
+        (("training: {learning_rate: 1e-5", "training: {rule: grpo, learning_rate: 1e-5"), "rule would take the place"),
         (("eps_pos_low: 0.1", "eps_pos_lo: 0.1"), "Did you mean 'eps_pos_low'"),
         (("eps_pos_low: 0.1", "eps_pos_low: -0.1"), "eps_pos_low must be a number ≥ 0"),
         (("training: {learning_rate: 1e-5", "training: {learning_rte: 1e-5"), "Did you mean 'learning_rate'"),
@@ -104,8 +111,8 @@ def test_arms_differ_in_what_they_say_and_in_nothing_else(tmp_path):
         (("arms:", "evaluation: {samples: 8}\narms:"), "Pass@64 needs at least as many samples"),
         (("arms:", "tasks: countdown\narms:"), "Did you mean 'task'"),
         (("  GRPO:", "  ../GRPO:"), "cannot be the name of an arm"),
-        (("GRPO: {boundaries", "GRPO: {objective: trl, boundaries"), "boundaries have no effect with objective: trl"),
-        (("GRPO: {boundaries: {rule: grpo, eps: 0.2}", "GRPO: {objective: verl"), "objective: input should be"),
+        (("GRPO: {rule", "GRPO: {objective: trl, rule"), "have no effect with objective: trl"),
+        (("GRPO: {rule: grpo", "GRPO: {objective: verl"), "objective: input should be"),
         (("  GRPO:", '  "GR\\0PO":'), "cannot be the name of an arm"),
         (("training: {learning_rate: 1e-5", "training: {output_dir: ../elsewhere"), "output_dir is set for each run"),
         (("training: {learning_rate: 2e-5", "training: {output_dir: /etc"), "output_dir is set for each run"),
@@ -158,24 +165,43 @@ def test_every_shipped_experiment_loads_into_the_trainers_configuration(path, tm
         ABCGRPOConfig(**recipe.training)
 
 
-def test_the_arms_of_the_quickstart_differ_in_the_boundaries_alone():
+def test_the_arms_of_the_quickstart_differ_in_the_rule_alone():
     experiment = read_experiment("quickstart")
     grpo, abc = (experiment.recipe(arm, 0, "out").to_flat() for arm in ("GRPO", "ABC-GRPO"))
-    assert {name for name in grpo if grpo[name] != abc[name]} == {"eps_pos_low", "eps_neg_high"}
+    assert {name for name in grpo if grpo[name] != abc[name]} == {"rule"}
+    assert (grpo["rule"], abc["rule"]) == ({"name": "grpo", "eps": 0.2}, Boundaries().to_dict())
 
 
-def test_rules_by_name():
-    assert boundaries({"rule": "clip_higher", "low": 0.2, "high": 0.28}, "arm") == Boundaries.clip_higher(0.2, 0.28)
-    assert boundaries({"rule": "two_sided", "eps": 0.2, "delta": 4}, "arm") == Boundaries.two_sided(0.2, 4)
-    assert boundaries({}, "arm") == Boundaries()
-    assert boundaries({"eps_neg_high": "inf"}, "arm") == Boundaries(eps_neg_high=math.inf)
+@pytest.mark.parametrize("name", RULES)
+def test_every_rule_may_be_an_arm(tmp_path, name):
+    experiment = read_experiment(str(written(tmp_path, EXPERIMENT.replace("rule: grpo", f"rule: {{name: {name}}}"))))
+    recipe = experiment.recipe("GRPO", 0, "out")
+    arguments = ABCGRPOConfig(**recipe.training, use_cpu=True, bf16=False)
+    assert isinstance(arguments, ABCGRPOConfig)
+    assert (
+        arguments.clipping_rule == resolve_rule(name)
+        or arguments.clipping_rule.to_dict() == resolve_rule(name).to_dict()
+    )
+    assert recipe_from_flat(recipe.to_flat(), "again") == recipe
+
+
+def test_a_rule_of_ones_own(tmp_path, monkeypatch):
+    (tmp_path / "my_rules.py").write_text(
+        "from dataclasses import dataclass\n\nfrom abcgrpo.rules import Rule\n\n\n"
+        "@dataclass(frozen=True)\nclass Mine(Rule):\n    factor: float = 2.0\n\n"
+        "    def surrogate(self, tokens):\n        return self.factor * tokens.ratio * tokens.advantages\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    text = EXPERIMENT.replace("rule: grpo", "rule: {name: my_rules.Mine, factor: 3.0}")
+    recipe = read_experiment(str(written(tmp_path, text))).recipe("GRPO", 0, "out")
+    assert recipe.training["rule"] == {"name": "my_rules.Mine", "factor": 3.0}
 
 
 LADDER = """
 model_name_or_path: countdown-base
 seeds: [3, 4]
 arms:
-  GRPO: {boundaries: {rule: grpo, eps: 0.2}}
+  GRPO: {rule: grpo}
   ABC-GRPO: {}
 conditions:
   fresh: {steps_per_generation: 1}

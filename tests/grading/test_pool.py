@@ -16,6 +16,7 @@ import pytest
 
 from abcgrpo.grading import WorkerPool, accuracy_reward, grade, grade_batch
 from abcgrpo.grading.pool import Job
+from abcgrpo.grading.worker import OUT_OF_MEMORY, _outcome
 
 SURD = (r"\boxed{\sqrt{12}}", r"2\sqrt{3}")
 ENDLESS = Job(r"\sqrt{2}", "9^{9^{9^{9}}}")
@@ -61,40 +62,94 @@ def test_the_cpu_limit_strikes_and_the_batch_goes_on(pool: WorkerPool):
 
 
 @pytest.mark.slow
-def test_the_last_resort_stops_what_uses_no_cpu(monkeypatch: pytest.MonkeyPatch):
-    """A stopped child uses no CPU time and does not get its alarm: its owner kills it."""
+def test_what_was_starved_is_tried_again(monkeypatch: pytest.MonkeyPatch):
+    """A stopped child uses no CPU time and does not get its alarm: its owner kills it; the verdict is right."""
     monkeypatch.setattr("abcgrpo.grading.pool._GRACE_SECONDS", 0.5)
-    single = WorkerPool(1, cpu_seconds=0.3)
+    monkeypatch.setattr("abcgrpo.grading.pool._WALL_CLOCK_FACTORS", (3, 30))
+    single = WorkerPool(1, cpu_seconds=0.5)
     single.run([Job("x", "x+1")])
     (worker,) = processes(single)
     os.kill(child_of(worker), signal.SIGSTOP)
     start = time.monotonic()
+    assert single.run([Job(r"2\sqrt{3}", r"\sqrt{12}"), Job(r"2\sqrt{3}", r"\sqrt{13}")]) == ["equal", "different"]
+    assert 2.0 < time.monotonic() - start < 15
+    single.close()
+
+
+@pytest.mark.slow
+def test_the_last_resort_stops_what_uses_no_cpu(monkeypatch: pytest.MonkeyPatch):
+    """Where the second try is stopped as well, it ends after its own limit."""
+    monkeypatch.setattr("abcgrpo.grading.pool._GRACE_SECONDS", 0.5)
+    monkeypatch.setattr("abcgrpo.grading.pool._WALL_CLOCK_FACTORS", (3, 6))
+    single = WorkerPool(1, cpu_seconds=0.5)
+    single.run([Job("x", "x+1")])
+    (worker,) = processes(single)
+    over = threading.Event()
+
+    def stop_all_children() -> None:
+        while not over.wait(0.005):
+            for pid in Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split():
+                try:
+                    if b"grading.worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                        os.kill(child_of(int(pid)), signal.SIGSTOP)
+                except (OSError, IndexError):
+                    continue
+
+    stopper = threading.Thread(target=stop_all_children)
+    os.kill(child_of(worker), signal.SIGSTOP)
+    stopper.start()
+    start = time.monotonic()
     assert single.run([Job(r"2\sqrt{3}", r"\sqrt{12}")]) == ["timeout"]
-    assert time.monotonic() - start < 12
+    assert 5.0 < time.monotonic() - start < 25
+    over.set()
+    stopper.join()
+    single.close()
     assert single.run([Job(r"2\sqrt{3}", r"\sqrt{12}")]) == ["equal"]
     single.close()
 
 
 @pytest.mark.slow
 def test_the_wall_clock_has_a_limit_of_its_own(monkeypatch: pytest.MonkeyPatch):
-    """A child that is stopped half-way uses 0.3 s of its 1 s of CPU time; its alarm rings after 3 s nevertheless."""
+    """A child that is stopped half-way uses 0.3 s of its 1 s of CPU time; its alarm rings after 3 s nevertheless.
+
+    Since its CPU time was not used, the comparison is tried again, in a new child, and then uses all of it.
+    """
     monkeypatch.setattr("abcgrpo.grading.pool._GRACE_SECONDS", 60.0)
+    monkeypatch.setattr("abcgrpo.grading.pool._WALL_CLOCK_FACTORS", (3, 30))
     single = WorkerPool(1, cpu_seconds=1.0)
     single.run([Job("x", "x+1")])
     (worker,) = processes(single)
     child = child_of(worker)
     continued: list[float] = []
+    ended: list[float] = []
 
     def go_on() -> None:
         os.kill(child, signal.SIGCONT)
         continued.append(time.monotonic())
+        wait_for(lambda: gone(child))
+        ended.append(time.monotonic())
 
     threading.Timer(0.3, os.kill, (child, signal.SIGSTOP)).start()
     threading.Timer(3.6, go_on).start()
     assert single.run([ENDLESS]) == ["timeout"]
-    assert time.monotonic() - continued[0] < 0.5  # the limit on CPU time would have struck 0.7 s later
+    assert ended[0] - continued[0] < 0.5  # the limit on CPU time would have struck 0.7 s later
+    assert time.monotonic() - continued[0] > 0.9  # the second try used its CPU time
     assert processes(single) == [worker]
     single.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "used", "outcome"),
+    [
+        (-signal.SIGPROF, 2.0, "timeout"),
+        (-signal.SIGALRM, 0.1, "starved"),
+        (-signal.SIGALRM, 2.1, "timeout"),
+        (-signal.SIGKILL, 0.1, "killed"),
+        (OUT_OF_MEMORY, 0.1, "killed"),
+    ],
+)
+def test_starved_is_what_used_no_cpu_time(code: int, used: float, outcome: str):
+    assert _outcome(code, used, cpu_seconds=2.0) == outcome
 
 
 @pytest.mark.slow
@@ -116,20 +171,21 @@ def test_a_killed_child_is_replaced():
 
 def test_c_code_that_hangs_or_crashes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """A loop in C that no Python signal handler interrupts, and a segmentation fault, in place of algebra."""
-    (tmp_path / "math_verify.py").write_text(
+    (tmp_path / "sympy.py").write_text(
         textwrap.dedent(
             """
-            import ctypes
-            class LatexExtractionConfig:
-                def __init__(self, **options): ...
-            def parse(text, *_, **options):
-                if "hang" in text:
+            import ctypes, sys
+            del sys.path[0], sys.modules["sympy"]
+            import sympy
+            subs = sympy.Basic.subs
+            def broken(expression, *point, **options):
+                letters = {symbol.name for symbol in expression.free_symbols}
+                if letters >= set("hang"):
                     sum(range(10**13))
-                if "crash" in text:
+                if letters >= set("crash"):
                     ctypes.string_at(0)
-                return []
-            def verify(*_, **options):
-                return False
+                return subs(expression, *point, **options)
+            sympy.Basic.subs = broken
             """
         )
     )
@@ -253,7 +309,7 @@ def test_an_interrupted_batch_leaves_a_usable_pool(pool: WorkerPool):
 
 
 def test_a_worker_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    (tmp_path / "math_verify.py").write_text("raise ImportError('no algebra here')")
+    (tmp_path / "sympy.py").write_text("raise ImportError('no algebra here')")
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     pool = WorkerPool(1)
     with pytest.raises(RuntimeError, match="no algebra here"):

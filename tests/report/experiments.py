@@ -3,7 +3,7 @@
 from abcgrpo.files import json_line, write_json
 
 SHARES = [[None] * 4, [0.5, 0.0, 0.0, 0.5], [0.0, 0.0, 1.0, 0.0]]
-OPEN = {"eps_pos_low": "inf", "eps_neg_high": "inf"}
+RULES = {"GRPO": {"name": "grpo", "eps": 0.2}, "ABC-GRPO": {"name": "abc_grpo", "eps_pos_low": 0.2}}
 ENVIRONMENT = {"python": "3.11.7", "packages": {"abcgrpo": "0.1.0"}, "git_commit": "abc", "cpu_count": 2}
 
 
@@ -22,9 +22,10 @@ def evaluation(directory, correct, samples=4, text="1+1=2"):
 def run(directory, entropy, correct, arm="GRPO", seed=0, status="finished", benchmarks=("countdown",), text="1+1=2"):
     """A training run of three steps, evaluated after the third."""
     job = directory / "arms" / arm / f"seed-{seed}"
-    recipe = {"seed": seed, "output_dir": str(job), "learning_rate": 1e-5} | (OPEN if arm == "GRPO" else {})
+    recipe = {"seed": seed, "output_dir": str(job), "learning_rate": 1e-5, "rule": RULES.get(arm)}
     manifest = {
         "recipe": recipe,
+        "rule": RULES.get(arm),
         "status": status,
         "steps": 3,
         "seconds": 1.0,

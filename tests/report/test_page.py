@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from abcgrpo import Boundaries
-from abcgrpo.curves import rule_curves
+from abcgrpo.curves import rule_curve
 from abcgrpo.files import plain
 from abcgrpo.report.diagrams import forest_panels, rule_panels
 from abcgrpo.report.figures import panels
@@ -53,7 +53,7 @@ def report(tmp_path_factory):
         for metric in ("avg@2", "pass@2")
     ]
     summary["verdict"] = ["Inconclusive.", f"Hostile: {ATTACK}"]
-    curves = plain(rule_curves({"GRPO": Boundaries.grpo(0.2), "ABC-GRPO": Boundaries()}))
+    curves = plain({"GRPO": rule_curve(Boundaries.grpo(0.2)), "ABC-GRPO": rule_curve(Boundaries())})
     drawn = [*forest_panels(summary), *panels(summary), *rule_panels(list(summary["arms"]), curves)]
     file = directory.parent / "report.html"
     file.write_text(written_page(summary, drawn))

@@ -13,10 +13,10 @@ from abcgrpo.report.comparison import headline
 from abcgrpo.report.diagrams import forest_panels
 from abcgrpo.report.document import latex, markdown
 from abcgrpo.report.records import RunRecord
-from abcgrpo.report.runs import boundaries_of
+from abcgrpo.report.runs import rule_curves, rule_of
 from abcgrpo.report.summary import summarize
 from abcgrpo.report.tables import rows
-from tests.report.experiments import comparison, evaluation, run, specification
+from tests.report.experiments import RULES, comparison, evaluation, run, specification
 
 
 @pytest.fixture
@@ -42,16 +42,13 @@ def test_every_figure_of_the_summary(experiment):
     assert grpo["evaluation"]["countdown"]["avg@2"]["value"] == pytest.approx(0.5)
     # Pass@2 of 1, 2 and 3 right of 4 is 1 − C(3,2)/6, 1 − C(2,2)/6, 1.
     assert grpo["evaluation"]["countdown"]["pass@2"]["value"] == pytest.approx((0.5 + 5 / 6 + 1) / 3)
-    assert grpo["boundaries"] == {"eps_pos_high": 0.2, "eps_pos_low": "inf", "eps_neg_high": "inf", "eps_neg_low": 0.2}
+    assert grpo["rule"] == {"name": "grpo", "eps": 0.2}
     assert report["entropy_ratio"] == {"ABC-GRPO / GRPO": pytest.approx(2.0), "GRPO / ABC-GRPO": pytest.approx(0.5)}
     against = {(d["arm"], d["minus"]): d["avg@2"]["value"] for d in report["differences"]}
     assert against == pytest.approx({("GRPO", "base"): 0.25, ("ABC-GRPO", "base"): 5 / 12, ("ABC-GRPO", "GRPO"): 1 / 6})
     relative = {(d["arm"], d["minus"]): d["avg@2"]["relative"] for d in report["differences"]}
     assert relative["ABC-GRPO", "GRPO"] == pytest.approx(1 / 3)
-    assert report["configuration"] == {
-        "eps_pos_low": {"GRPO": "inf", "ABC-GRPO": None},
-        "eps_neg_high": {"GRPO": "inf", "ABC-GRPO": None},
-    }
+    assert report["configuration"] == {"rule": RULES}
     assert report["published_claims"] is None
 
 
@@ -156,7 +153,7 @@ def test_logs_of_several_arms_and_seeds(tmp_path):
     assert report["arms"]["A"]["entropy"]["final"] == pytest.approx(3.0)
     assert report["entropy_ratio"]["B / A"] == pytest.approx(2.0)
     assert report["arms"]["A"]["reward"]["final"] is None
-    assert report["arms"]["A"]["boundaries"] is None
+    assert report["arms"]["A"]["rule"] is None
     # Of one seed the log ends at step 2: the mean goes on with the other.
     assert [point["value"] for point in report["series"]["A"]["entropy"]] == pytest.approx([4.0, 3.0, 4.0, 4.0])
     said = " ".join(report["missing"])
@@ -201,20 +198,14 @@ def test_the_verdicts_in_one_sentence():
     assert nothing == "Nothing is shown to be better or worse than GRPO: all 2 comparisons are inconclusive."
 
 
-@pytest.mark.parametrize(
-    ("recipe", "expected"),
-    [
-        ({}, {"eps_pos_high": 0.2, "eps_pos_low": 0.2, "eps_neg_high": 0.2, "eps_neg_low": 0.2}),
-        (
-            {"objective": "trl", "epsilon": 0.1, "epsilon_high": 0.3, "delta": 4.0},
-            {"eps_pos_high": 0.3, "eps_pos_low": "inf", "eps_neg_high": 3.0, "eps_neg_low": 0.1},
-        ),
-        (
-            {"objective": "trl"},
-            {"eps_pos_high": 0.2, "eps_pos_low": "inf", "eps_neg_high": "inf", "eps_neg_low": 0.2},
-        ),
-        ({"objective": "trl", "loss_type": "cispo"}, None),  # not drawn: no thresholds describe it
-    ],
-)
-def test_the_thresholds_of_an_arm(recipe, expected):
-    assert boundaries_of([RunRecord("arm", 0, {}, {"recipe": recipe | {"seed": 1}})]) == expected
+def test_curves_are_those_that_runs_recorded():
+    curve = {"ratio": [1.0], "positive": {}, "negative": {}}
+    other = curve | {"ratio": [2.0]}
+    arms = {
+        "GRPO": [RunRecord("GRPO", 0, {}), RunRecord("GRPO", 1, {}, {"rule_curve": curve})],
+        "again": [RunRecord("again", 0, {}, {"rule_curve": curve})],
+        "other": [RunRecord("other", 0, {}, {"rule_curve": other})],
+        "TRL's own": [RunRecord("TRL's own", 0, {}, {"recipe": {}})],
+    }
+    assert rule_curves(arms) == {"GRPO": curve, "other": other}
+    assert rule_of(arms["TRL's own"]) is None

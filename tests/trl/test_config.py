@@ -26,8 +26,8 @@ def test_thresholds_become_boundaries(tmp_path):
     config = ABCGRPOConfig(
         **settings(tmp_path), eps_pos_high=0.1, eps_pos_low=0.2, eps_neg_high=math.inf, eps_neg_low=0.3
     )
-    assert config.boundaries == Boundaries(0.1, 0.2, math.inf, 0.3)
-    assert ABCGRPOConfig(**settings(tmp_path)).boundaries == Boundaries()
+    assert config.clipping_rule == Boundaries(0.1, 0.2, math.inf, 0.3)
+    assert ABCGRPOConfig(**settings(tmp_path)).clipping_rule == Boundaries()
 
 
 def test_every_other_default_is_the_hosts(tmp_path):
@@ -43,6 +43,10 @@ def test_an_option_that_would_be_ignored_is_refused_by_name(tmp_path, name):
     assert value != default
     with pytest.raises(ValueError, match=name):
         ABCGRPOConfig(**settings(tmp_path), **{name: value})
+
+
+def test_a_router_loss_that_is_switched_off_is_no_router_loss(tmp_path):
+    assert ABCGRPOConfig(**settings(tmp_path), router_aux_loss_coef=0.0).router_aux_loss_coef == 0.0
 
 
 @pytest.mark.parametrize("loss_type", ["luspo", "vespo", "cispo", "sapo", "nonsense"])

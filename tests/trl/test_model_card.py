@@ -36,6 +36,16 @@ def test_method_boundaries_base_data_and_citation(tmp_path, thresholds, open_bou
     assert "2402.03300" not in card  # the host's own paper is not this method's
 
 
+def test_a_rule_by_name_with_its_parameters_and_what_it_does(tmp_path):
+    abc_trainer(tmp_path, rule={"name": "grpo", "eps": 0.3}).create_model_card("mine")
+    card = (tmp_path / "README.md").read_text()
+    assert "## Clipping rule: grpo" in card
+    assert "| eps | 0.3 |" in card
+    assert card.count("| open |") == 2
+    assert "PPO-clip" in card
+    assert "All four boundaries are ABC-GRPO's" not in card
+
+
 def test_hub_ids_are_linked_and_directories_are_not(tmp_path):
     trainer = abc_trainer(tmp_path)
     trainer.card_base = "Qwen/Qwen3-1.7B-Base"

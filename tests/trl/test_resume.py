@@ -11,7 +11,8 @@ from transformers.trainer_utils import IntervalStrategy
 from trl import GRPOConfig, GRPOTrainer
 
 from abcgrpo.errors import UserError
-from abcgrpo.tasks.countdown.tokenizer import countdown_tokenizer
+from abcgrpo.tasks.countdown import BASE
+from abcgrpo.tasks.tokenizer import character_tokenizer
 from abcgrpo.trl import ABCGRPOConfig, ABCGRPOTrainer, FastGRPOTrainer
 from abcgrpo.trl.component import Component
 from abcgrpo.trl.resume import Resume
@@ -103,7 +104,7 @@ def test_the_hosts_own_resume_differs(tmp_path):
             reward_funcs=digits,
             args=GRPOConfig(**settings(folder, **(RUN | options))),
             train_dataset=Dataset.from_dict({"prompt": [f"{n},{n + 1}:{n + 2}>" for n in range(1, 21)]}),
-            processing_class=countdown_tokenizer(),
+            processing_class=character_tokenizer(BASE.characters),
         )
         trainer.train(resume_from_checkpoint=resume)
         return trainer
@@ -120,7 +121,7 @@ def test_trls_own_losses_go_on_as_well(tmp_path):
             reward_funcs=digits,
             args=GRPOConfig(**settings(folder, **(RUN | {"loss_type": "cispo", "epsilon_high": 5.0}))),
             train_dataset=Dataset.from_dict({"prompt": [f"{n},{n + 1}:{n + 2}>" for n in range(1, 21)]}),
-            processing_class=countdown_tokenizer(),
+            processing_class=character_tokenizer(BASE.characters),
         )
         trainer.train(resume_from_checkpoint=resume)
         return trainer
@@ -229,6 +230,7 @@ KEPT = {
     "trainer": {*COUNTERS},
     "update": {"_old_elided", "_stock_width"},
     "rewards": set(),
+    "advantages": set(),
     "measurement": set(),
     "numbers": {"skipped", "skipped_in_a_row"},
     "resume": {"_earlier_seconds"},
@@ -238,6 +240,7 @@ PASSING = {
     "trainer": {"_passing"},
     "update": {"_pass", "_counts", "_deferring", "_old_deferred", "_told_multimodal"},
     "rewards": {"_failures", "_left_out"},
+    "advantages": {"_rewards"},
     "measurement": {"_sums", "_largest_ratio", "_logged_entropies", "_told"},
     "numbers": {"_passes", "_step_is_bad", "_above"},
     "resume": {
@@ -247,9 +250,10 @@ PASSING = {
 }  # fmt: skip
 """What is of one micro-batch, one step, one rollout's making, one session, or what a log has said already."""
 FIXED = {
-    "trainer": {"components", "fast_update", "reward_guards", "resume"},
+    "trainer": {"components", "fast_update", "reward_guards", "advantages", "resume", "rule"},
     "update": {"parts", "_on", "_measures_entropy", "_scorer"},
     "rewards": {"_most"},
+    "advantages": {"_estimator"},
     "measurement": set(),
     "numbers": {"_limits", "_most_in_a_row"},
     "resume": {"_minutes"},
@@ -265,7 +269,7 @@ def test_nothing_that_the_rollout_needs_is_forgotten(tmp_path):
         reward_funcs=digits,
         args=GRPOConfig(**settings(tmp_path / "host", **RUN)),
         train_dataset=ours.train_dataset,
-        processing_class=countdown_tokenizer(),
+        processing_class=character_tokenizer(BASE.characters),
     )
     found = {"trainer": set(vars(ours)) - set(vars(host))}
     found |= {component.name: set(vars(component)) - {"trainer"} for component in ours.components}
@@ -303,7 +307,7 @@ def test_a_component_of_ones_own_is_saved_and_restored(tmp_path):
             reward_funcs=digits,
             args=ABCGRPOConfig(**settings(folder, **(RUN | {"max_steps": 5} | options))),
             train_dataset=Dataset.from_dict({"prompt": [f"{n},{n + 1}:{n + 2}>" for n in range(1, 21)]}),
-            processing_class=countdown_tokenizer(),
+            processing_class=character_tokenizer(BASE.characters),
         )
 
     run(tmp_path / "run").train()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.trl.two_processes import LOSS_TYPES, PROBLEMS, STEPS, train
+from tests.trl.two_processes import LOSS_TYPES, PROBLEMS, STEPS, train, train_straddled
 
 pytestmark = pytest.mark.slow
 
@@ -40,7 +40,7 @@ def difference(ours: dict, reference: dict) -> float:
 
 
 def test_there_are_two_processes(one, two):
-    assert [run[name]["processes"] for run in two for name in run] == [2] * 2 * (len(LOSS_TYPES) + 1)
+    assert [run[name]["processes"] for run in two for name in run] == [2] * 2 * (len(LOSS_TYPES) + 2)
     assert {run["processes"] for run in one.values()} == {1}
 
 
@@ -78,3 +78,10 @@ def test_fsdp2_shards_every_weight_and_gives_the_weights_of_one_process(one, two
     for rank in two:
         assert set(rank["fsdp2"]["sharded"]) == set(rank["fsdp2"]["after"]) == set(one["grpo"]["after"])
         assert difference(rank["fsdp2"]["after"], one["grpo"]) < 1e-4
+
+
+def test_an_estimator_sees_groups_whole_that_straddle_processes(two):
+    one = train_straddled()
+    for rank in two:
+        assert difference(rank["straddled"]["after"], one) < 1e-4
+    assert difference(two[0]["straddled"]["after"], train_straddled(advantages="group")) > 1e-2

@@ -8,6 +8,7 @@ half of the problems are wrong: the rows of the second process have no signal.
 import os
 import sys
 import tempfile
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,9 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 from transformers import PrinterCallback
 
-from abcgrpo.tasks.countdown import BASE_MODEL, countdown_reward, generate
-from abcgrpo.tasks.countdown.tokenizer import countdown_tokenizer
+from abcgrpo.advantages import Estimator, Groups
+from abcgrpo.tasks.countdown import BASE, BASE_MODEL, TASK, generate
+from abcgrpo.tasks.tokenizer import character_tokenizer
 from abcgrpo.trl import ABCGRPOConfig, ABCGRPOTrainer
 from abcgrpo.trl.processes import leave_process_group
 
@@ -50,7 +52,7 @@ def train(host: type[ABCGRPOTrainer] = ABCGRPOTrainer, **options: Any) -> dict[s
     rewards: list[float] = []
 
     def reward(**columns) -> list[float | None]:
-        scored = countdown_reward(**columns)
+        scored = TASK.reward(**columns)
         rewards.extend(scored)
         return scored
 
@@ -82,7 +84,7 @@ def train(host: type[ABCGRPOTrainer] = ABCGRPOTrainer, **options: Any) -> dict[s
         reward,
         ABCGRPOConfig(**(settings | options)),
         train_dataset=Dataset.from_list([row for row, _ in answers]),
-        processing_class=countdown_tokenizer(),
+        processing_class=character_tokenizer(BASE.characters),
         rollout_func=partial(_rollout, {row["prompt"]: texts for row, texts in answers}),
     )
     trainer.remove_callback(PrinterCallback)
@@ -113,7 +115,8 @@ def _answers() -> list[tuple[dict[str, Any], list[str]]]:
 def _rollout(answers: dict[str, list[str]], prompts: list[str], trainer: Any) -> dict[str, Any]:
     """What TRL asks of generation. The responses to one problem come one after another."""
     tokenizer = trainer.processing_class
-    texts = [answers[prompt][index % GROUP] for index, prompt in enumerate(prompts)]
+    first = trainer.accelerator.process_index * len(prompts)
+    texts = [answers[prompt][(first + index) % GROUP] for index, prompt in enumerate(prompts)]
     return {
         "prompt_ids": tokenizer(prompts)["input_ids"],
         "completion_ids": [[*tokenizer(text)["input_ids"], tokenizer.eos_token_id] for text in texts],
@@ -129,9 +132,28 @@ def _whole(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     }
 
 
+def train_straddled(**options: Any) -> dict[str, Any]:
+    """Groups of four of which each of two processes has two responses, with advantages per token."""
+    rows = GROUP // int(os.environ.get("WORLD_SIZE", "1"))
+    one_group = {"per_device_train_batch_size": rows, "gradient_accumulation_steps": 1, "scale_rewards": "group"}
+    estimated = {"loss_type": "grpo", "advantages": FromTheFirst()}
+    return train(**(one_group | estimated | options))
+
+
+@dataclass(frozen=True)
+class FromTheFirst(Estimator):
+    """What the group's first response has not: of tokens, and of whole groups."""
+
+    def __call__(self, groups: Groups) -> torch.Tensor:
+        ids = groups.completion_ids.view(-1, groups.group_size, groups.completion_ids.size(1))
+        other = (ids != ids[:, :1]).flatten(0, 1)
+        return (other + 1.0) * (groups.rewards - groups.rewards.mean())[:, None]
+
+
 def main(folder: Path) -> None:
     runs = {loss_type: train(loss_type=loss_type) for loss_type in LOSS_TYPES}
     runs["fsdp2"] = train(Sharded, loss_type="grpo")
+    runs["straddled"] = train_straddled()
     torch.save(runs, folder / f"{os.environ['RANK']}.pt")
 
 

@@ -1,7 +1,7 @@
 """`abcgrpo report`: tables, figures and a page from saved files and logs."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -39,27 +39,13 @@ def write_report(runs: list[Path], output: Path, logs: list[tuple[str, Path]] | 
     from abcgrpo.report.tables import terminal_table
 
     records = load(runs, logs or [])
-    summary = write(records, output, rule_curves_of(records))
+    summary = write(records, output)
     results().print(terminal_table(summary))
     if comparisons := terminal_comparisons(summary):
         results().print(comparisons)
     for line in [*summary["verdict"], *(f"Missing: {each}" for each in summary["missing"])]:
         print(f"- {line}")
     print(f"Report: {output / 'report.html'}")
-
-
-def rule_curves_of(records: Any) -> dict[str, Any]:
-    """The curves of the arms' rules, computed with the objective. Loads torch, where there is a rule to draw."""
-    from abcgrpo.report.runs import boundaries_of
-
-    thresholds = {arm: found for arm, runs in records.by_arm.items() if (found := boundaries_of(runs))}
-    if not thresholds:
-        return {}
-    from abcgrpo.boundaries import Boundaries
-    from abcgrpo.curves import rule_curves
-
-    rules = {arm: {name: float(value) for name, value in found.items()} for arm, found in thresholds.items()}
-    return rule_curves({arm: Boundaries(**values) for arm, values in rules.items()})
 
 
 def named_path(text: str) -> tuple[str, Path]:

@@ -22,8 +22,9 @@ def run(
 ) -> None:
     """Run an experiment: the base, every arm with every seed, their evaluation, and a report with verdicts.
 
-    What is finished is not done again, so the same command goes on after an interruption. An arm that fails does not
-    stop the others; the exit code is then 1.
+    What is finished is not done again, so the same command goes on after an interruption. Arms, conditions, seeds,
+    questions and samples may be added to the file afterwards: what is new is run. An arm that fails does not stop the
+    others; the exit code is then 1. Another terminal sees it with [bold]abcgrpo status[/bold].
     """
     require_extras("abcgrpo run", "trl", "report")
     from abcgrpo.experiments.checks import check_experiment
@@ -35,6 +36,8 @@ def run(
     directory = output or Path("runs") / experiment_path(experiment).stem
     runner = ExperimentRunner(read_experiment(experiment), directory)
     obstacles = check_experiment(runner.experiment)
+    for change in runner.changes:
+        print(f"Other than the runs in {directory} were begun with: {change}.", file=sys.stderr, flush=True)
     if plan:
         print("\n".join([*planned(runner), *(f"CANNOT RUN HERE YET. {each}" for each in obstacles)]))
         return

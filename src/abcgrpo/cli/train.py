@@ -27,9 +27,10 @@ def train(
 ) -> None:
     """Train one model from a recipe.
 
-    The keys are those of TRL's GRPOConfig (so TRL's documentation applies), the four thresholds eps_pos_high,
-    eps_pos_low, eps_neg_high and eps_neg_low, and model_name_or_path, task, num_problems and reward_funcs. Any of them
-    may be given again here, and wins: [bold]abcgrpo train recipe.yaml --learning_rate 1e-5 --eps_neg_high inf[/bold]
+    The keys are those of TRL's GRPOConfig (so TRL's documentation applies), the clipping rule, and model_name_or_path,
+    task, num_problems and reward_funcs. Any of them may be given again here, and wins:
+    [bold]abcgrpo train recipe.yaml --learning_rate 1e-5 --rule '{name: clip_higher, high: 0.28}'[/bold]. The thresholds
+    eps_pos_high, eps_pos_low, eps_neg_high and eps_neg_low are short for the rule abc_grpo with these.
 
     A run that was cut short goes on, exactly, when the same command is given again. SIGTERM and Ctrl-C save first.
     """

@@ -1,6 +1,5 @@
-"""Adapters for engines that take a policy loss from outside: prime-rl, SkyRL, NeMo-RL and slime.
+"""Adapters for engines that take a policy loss from outside: SkyRL, torchtitan, Tinker, prime-rl, NeMo-RL and slime.
 
-Each is written to the engine's documented contract and tested against it with tensors; none has been run inside its
-engine (`docs/engines.md`). An adapter translates names, calls the objective and logs; it imports nothing of its engine
-before it is called.
+An adapter translates names, calls the objective with any clipping rule, and logs; it imports nothing of its engine
+before it is called. Which of them their engine has called, and in which version: `docs/engines.md`.
 """

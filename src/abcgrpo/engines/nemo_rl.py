@@ -2,12 +2,12 @@
 
 ```python
 from nemo_rl.algorithms.loss.interfaces import LossInputType, LossType
-from abcgrpo.engines.nemo_rl import ABCGRPOLoss
+from abcgrpo.engines.nemo_rl import RuleLoss
 
-loss = ABCGRPOLoss(config["loss_fn"], LossType.SEQUENCE_LEVEL, LossInputType.LOGPROB)  # eq. 6
+loss = RuleLoss(config["loss_fn"], LossType.SEQUENCE_LEVEL, LossInputType.LOGPROB)  # eq. 6
 ```
 
-Extra keys of `loss_fn` in NeMo-RL's YAML reach the loss: the four thresholds go there.
+Extra keys of `loss_fn` in NeMo-RL's YAML reach the loss; there goes `rule: {name: abc_grpo}`.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from typing import Any
 
 from torch import Tensor
 
-from abcgrpo.engines.settings import event_fractions, get, read_boundaries, refuse
+from abcgrpo.engines.settings import event_fractions, get, read_rule, refuse
 from abcgrpo.objective import Reduction, policy_loss
 
 REDUCTIONS: dict[str, Reduction] = {"TOKEN_LEVEL": "token_mean", "SEQUENCE_LEVEL": "sequence_mean"}
@@ -33,17 +33,18 @@ REFUSED = (
 )
 
 
-class ABCGRPOLoss:
+class RuleLoss:
     """The objective under NeMo-RL's contract: this micro-batch's part of a loss that is normalised over the step.
 
     Args:
-        config: `loss_fn` of the configuration, with the four thresholds.
+        config: `loss_fn` of the configuration, with a field `rule`.
         loss_type: a member of NeMo-RL's `LossType`: the reduction.
         input_type: NeMo-RL's `LossInputType.LOGPROB`.
 
     Raises:
-        ValueError: a threshold is missing or is none, an option is set that this loss would not follow, an unknown
-            `loss_type`, or one that `token_level_loss` contradicts.
+        UserError: an unknown rule or parameter.
+        ValueError: no rule, or one that does not go with NeMo-RL (`read_rule`); an option that would be ignored; an
+            unknown `loss_type`, or one that `token_level_loss` contradicts.
     """
 
     def __init__(self, config: Mapping[str, Any], loss_type: Any, input_type: Any) -> None:
@@ -53,7 +54,7 @@ class ABCGRPOLoss:
         by_token = get(config, "token_level_loss")
         if by_token is not None and by_token != (loss_type.name == "TOKEN_LEVEL"):
             raise ValueError(f"token_level_loss={by_token!r} says another reduction than loss_type={loss_type.name}")
-        self.boundaries = read_boundaries(config)
+        self.rule = read_rule(config, "NeMo-RL")
         self.loss_type = loss_type
         self.input_type = input_type
 
@@ -77,7 +78,7 @@ class ABCGRPOLoss:
         reduction = REDUCTIONS[self.loss_type.name]
         normalizer = global_valid_toks if reduction == "token_mean" else global_valid_seqs
         loss = policy_loss(
-            next_token_logprobs, old_logprobs, advantages, mask, self.boundaries, reduction, normalizer=normalizer
+            next_token_logprobs, old_logprobs, advantages, mask, self.rule, reduction, normalizer=normalizer
         )
         fractions = event_fractions(next_token_logprobs, old_logprobs, advantages, mask)
         metrics = {name: value.item() for name, value in fractions.items()}

@@ -1,40 +1,57 @@
-"""SkyRL: a loss in its registry, with thresholds in a subclass of its `AlgorithmConfig`.
+"""SkyRL 0.4: a loss in its registry, with the clipping rule in a subclass of its `AlgorithmConfig`.
 
 ```python
-from skyrl_train.utils.ppo_utils import PolicyLossRegistry
+from dataclasses import dataclass, field
+from typing import Any
+from skyrl.train.config import AlgorithmConfig, make_config
 from abcgrpo.engines import skyrl
 
-skyrl.register(PolicyLossRegistry)  # before the trainer starts, then: trainer.algorithm.policy_loss_type="abc_grpo"
+
+@dataclass
+class Algorithm(AlgorithmConfig):
+    policy_loss_type: str = "abcgrpo"
+    rule: Any = field(default_factory=lambda: {"name": "abc_grpo"})
+
+
+Config = make_config(algorithm_cls=Algorithm)
+skyrl.register()  # in the driver, before the trainer starts; SkyRL hands it to its workers
 ```
 
-SkyRL scales the advantages by its `loss_reduction` before the loss sees them, so that the loss is a masked sum.
+SkyRL divides the advantages by the normaliser of its `loss_reduction` before the loss sees them, so that the loss is a
+masked sum. Earlier releases have other contracts, and are refused.
 """
+# pyright: reportMissingImports=false
+# SkyRL is not in the environment of the type checker.
 
 from typing import Any
 
 from torch import Tensor
 
-from abcgrpo.engines.settings import event_fractions, get, read_boundaries, refuse
+from abcgrpo.engines.settings import event_fractions, read_rule, refuse, require_version
 from abcgrpo.objective import token_loss
 
-NAME = "abc_grpo"
+NAME = "abcgrpo"
+SERIES = "0.4"
 REFUSED = ("use_tis",)
-REFUSED_CORRECTIONS = ("tis_ratio_type", "sequence_mask_metric")
-"""SkyRL's losses apply the correction between sampler and trainer themselves; this one has none."""
+"""SkyRL's deprecated name for a correction that `off_policy_correction` has."""
 
 
-def register(registry: Any) -> None:
-    """Put the loss into SkyRL's `PolicyLossRegistry` under the name `abc_grpo`.
+def register() -> None:
+    """Put the loss into SkyRL's `PolicyLossRegistry` under the name `abcgrpo`.
 
     Raises:
+        RuntimeError: another version of SkyRL.
         ValueError: the name is taken.
     """
-    if NAME in registry.list_available():
+    require_version("skyrl", SERIES)
+    from skyrl.backends.skyrl_train.utils.ppo_utils import PolicyLossRegistry
+
+    if NAME in PolicyLossRegistry.list_available():
         raise ValueError(f"SkyRL's registry has a policy loss {NAME!r} already: it is not overwritten")
-    registry.register(NAME, abc_grpo)
+    PolicyLossRegistry.register(NAME, policy_loss)
 
 
-def abc_grpo(
+def policy_loss(
     log_probs: Tensor,
     old_log_probs: Tensor,
     advantages: Tensor,
@@ -42,22 +59,28 @@ def abc_grpo(
     loss_mask: Tensor | None = None,
     rollout_logprobs: Tensor | None = None,
 ) -> tuple[Tensor, dict[str, float]]:
-    """The masked sum of the token losses, and fractions of clip events.
+    """The masked sum of the token losses under SkyRL's own off-policy correction, and fractions of clip events.
 
     Args:
         log_probs: (B, T).
         old_log_probs: (B, T).
-        advantages: (B, T), scaled by SkyRL.
-        config: SkyRL's algorithm configuration, with the four thresholds of `Boundaries` added.
+        advantages: (B, T), divided by SkyRL's normaliser.
+        config: SkyRL's algorithm configuration with a field `rule`.
         loss_mask: (B, T); None: every token counts.
-        rollout_logprobs: not used; SkyRL passes them for the correction that is refused.
+        rollout_logprobs: (B, T), the sampler's: for `off_policy_correction`.
 
     Raises:
-        ValueError: a threshold is missing or is none, or an option is set that this loss would not follow.
+        UserError: an unknown rule or parameter.
+        ValueError: no rule, one that does not go with SkyRL (`read_rule`), or an option that would be ignored.
     """
+    from skyrl.backends.skyrl_train.utils.off_policy_correction_utils import apply_off_policy_correction
+
     refuse(config, REFUSED, "SkyRL")
-    refuse(get(config, "off_policy_correction", {}), REFUSED_CORRECTIONS, "SkyRL")
+    rule = read_rule(config, "SkyRL", scaled_advantages=True)
     mask = log_probs.new_ones(log_probs.shape) if loss_mask is None else loss_mask
-    losses = token_loss(log_probs, old_log_probs, advantages, read_boundaries(config), mask)
-    fractions = event_fractions(log_probs, old_log_probs, advantages, mask)
-    return losses.sum(), {name: value.item() for name, value in fractions.items()}
+    losses = token_loss(log_probs, old_log_probs, advantages, rule, mask)
+    events = event_fractions(log_probs, old_log_probs, advantages, mask)
+    losses, mask, corrections = apply_off_policy_correction(
+        losses, old_log_probs, rollout_logprobs, mask, config.off_policy_correction
+    )
+    return (losses * mask).sum(), {name: value.item() for name, value in events.items()} | corrections

@@ -3,24 +3,19 @@
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from abcgrpo.evaluation.growth import blocks, grow
 from abcgrpo.evaluation.samplers import BATCH_SIZES, Sampler, open_sampler
 from abcgrpo.evaluation.sampling import Sampling, plan_batches
 from abcgrpo.evaluation.store import Evaluation, SampleStore, read_evaluation
 from abcgrpo.files import locked
 from abcgrpo.progress import Progress, quiet_libraries
-from abcgrpo.tasks import resolve_model
+from abcgrpo.tasks import Task, resolve_model, with_prompts
 from abcgrpo.tasks.benchmarks import Benchmark
-from abcgrpo.tasks.prompts import Prompt, PromptTemplate
-
-DEFAULT_SAMPLING: dict[str, dict[str, Any]] = {
-    "mathematics": {"temperature": 0.6, "top_p": 0.95, "top_k": 20, "max_new_tokens": 4096},
-    "countdown": {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "max_new_tokens": 48},
-}
-"""Mathematics as the paper's evaluation samples; the length is that of its longest training completions."""
+from abcgrpo.tasks.prompts import Prompt, PromptTemplate, problem_text
 
 
 @dataclass(frozen=True)
@@ -50,7 +45,8 @@ def evaluate(
 ) -> Evaluation:
     """Draw and grade the answers that `directory` does not hold yet, and return the evaluation.
 
-    A killed evaluation goes on where it stopped, with the samples that an undisturbed one would have drawn.
+    A killed evaluation goes on where it stopped, with the samples that an undisturbed one would have drawn. One that
+    differs in having fewer questions or samples grows: see `abcgrpo.evaluation.growth`.
 
     Args:
         model: a directory or hub id; for a server, what it calls the model.
@@ -79,10 +75,17 @@ def evaluate(
     }
     if "url" in plan.options:
         settings["url"] = plan.options["url"]
+    stages = grow(directory, settings, benchmark.graded)
     store = SampleStore(directory, settings, {"source": benchmark.source})
-    prompts = [template.render(row["problem"]) for row in benchmark.rows]
-    batches = plan_batches([row["problem"] for row in benchmark.rows], plan.samples, batch_size, plan.sampling.seed)
-    keys = [[(benchmark.rows[request.question]["id"], request.sample) for request in batch] for batch in batches]
+    asked = with_prompts(benchmark.rows, template)
+    prompts = [row["prompt"] for row in asked]
+    batches = plan_batches(
+        [problem_text(row["problem"]) for row in asked],
+        blocks(len(asked), plan.samples, stages),
+        batch_size,
+        plan.sampling.seed,
+    )
+    keys = [[(benchmark.ids[request.question], request.sample) for request in batch] for batch in batches]
     with locked(directory, f"Another process is adding samples to {directory}."):
         finished = store.finished_batches(keys)
         if len(finished) < len(batches):
@@ -92,11 +95,11 @@ def evaluate(
                 for number, batch in enumerate(batches):
                     if number not in finished:
                         answers = sampler.sample([prompts[r.question] for r in batch], [r.seed for r in batch])
-                        rows = [benchmark.rows[request.question] for request in batch]
+                        rows = [asked[request.question] for request in batch]
                         verdicts = benchmark.task.grade([answer.text for answer in answers], rows)
                         store.append(
                             {
-                                "problem": rows[at]["id"],
+                                "problem": benchmark.ids[request.question],
                                 "sample": request.sample,
                                 "seed": request.seed,
                                 "prompt_sha256": prompt_hash(prompts[request.question]),
@@ -104,6 +107,7 @@ def evaluate(
                                 "correct": verdicts[at].correct,
                                 "answer": verdicts[at].answer,
                                 "reason": verdicts[at].reason,
+                                **({} if verdicts[at].score is None else {"score": verdicts[at].score}),
                             }
                             for at, request in enumerate(batch)
                         )
@@ -111,13 +115,13 @@ def evaluate(
     return read_evaluation(directory)
 
 
-def default_sampling(task: str, given: dict[str, Any], seed: int) -> Sampling:
+def default_sampling(task: Task, given: dict[str, Any], seed: int) -> Sampling:
     """How a task is sampled unless something else is given; None in `given` means nothing is.
 
     Raises:
         UserError: see `Sampling`.
     """
-    defaults = DEFAULT_SAMPLING[task]
+    defaults = asdict(task.sampling)
     if given.get("temperature") == 0:
         defaults = defaults | {"top_p": 1.0, "top_k": 0}
     return Sampling(**defaults | {name: value for name, value in given.items() if value is not None}, seed=seed)

@@ -1,6 +1,7 @@
 """How answers are drawn, and the plan of it: fixed batches, and a seed for every sample. No torch."""
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -52,15 +53,23 @@ class Request(NamedTuple):
     seed: int
 
 
-def plan_batches(problems: list[str], samples: int, batch_size: int, seed: int) -> list[list[Request]]:
+def plan_batches(
+    problems: list[str], blocks: Sequence[tuple[range, range]], batch_size: int, seed: int
+) -> list[list[Request]]:
     """Every (problem, sample) once, in batches of at most `batch_size`, problems of like length together.
 
-    The plan depends on its arguments alone, so that an evaluation that goes on after a kill draws the same samples.
+    The plan depends on its arguments alone, so that an evaluation that goes on after a kill draws the same samples. No
+    batch reaches over two blocks: see `abcgrpo.evaluation.growth`.
     """
-    by_length = sorted(range(len(problems)), key=lambda question: (len(problems[question]), question))
-    requests = [
-        Request(question, sample, zlib.crc32(f"{seed}:{sample}:{problems[question]}".encode(errors="surrogatepass")))
-        for question in by_length
-        for sample in range(samples)
-    ]
-    return [requests[start : start + batch_size] for start in range(0, len(requests), batch_size)]
+    batches = []
+    for questions, samples in blocks:
+        by_length = sorted(questions, key=lambda question: (len(problems[question]), question))
+        requests = [
+            Request(
+                question, sample, zlib.crc32(f"{seed}:{sample}:{problems[question]}".encode(errors="surrogatepass"))
+            )
+            for question in by_length
+            for sample in samples
+        ]
+        batches += [requests[start : start + batch_size] for start in range(0, len(requests), batch_size)]
+    return batches

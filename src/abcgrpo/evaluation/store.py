@@ -1,8 +1,8 @@
 """The samples of an evaluation, kept line by line, so that a killed one goes on and every figure can be traced.
 
 A directory holds `evaluation.json` (what was asked of which model, and how) and `samples.jsonl` (one line per sample:
-problem, sample, seed, prompt_sha256, text, tokens, finish_reason, correct, answer, reason). Work is cut into batches
-beforehand; a batch counts when all its lines are there.
+problem, sample, seed, prompt_sha256, text, tokens, finish_reason, correct, answer, reason, and of a task with graded
+answers the score). Work is cut into batches beforehand; a batch counts when all its lines are there.
 """
 
 import os

@@ -105,8 +105,8 @@ class Board:
         if self._bars:
             self._bars.stop()
 
-    def show(self) -> None:
-        """Bring the display up to date."""
+    def show(self) -> dict[str, Any]:
+        """Bring the display up to date; returns what it says of all jobs: `finished`, `jobs`, `seconds_left`."""
         found = {state.name: state.progress() for state in self._states}
         shares = {name: each["done"] / max(each["total"], 1) for name, each in found.items() if each}
         seconds = seconds_left(self._states, self._workers, time.monotonic(), self._earlier, shares)
@@ -124,6 +124,7 @@ class Board:
                 self._bars.update(task, visible=state.running, completed=done, total=total, note=note)
             else:
                 self._say(state, progress, f"{finished}/{len(self._states)}", left)
+        return {"finished": finished, "jobs": len(self._states), "seconds_left": seconds}
 
     def _say(self, state: JobState, progress: dict[str, Any] | None, finished: str, left: str) -> None:
         if state.ended is not None:

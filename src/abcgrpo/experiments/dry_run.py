@@ -3,13 +3,12 @@
 from dataclasses import asdict
 from typing import Any
 
-from abcgrpo.experiments.arguments import check_arguments, planned_arguments, reward_functions
+from abcgrpo.experiments.arguments import check_arguments, planned_arguments
 from abcgrpo.experiments.batches import plan_batches, planned_processes
-from abcgrpo.experiments.data import examined
+from abcgrpo.experiments.data import examined, task_of
 from abcgrpo.experiments.memory import estimate_memory, model_config
 from abcgrpo.experiments.recipe import Recipe
 from abcgrpo.progress import quiet_libraries
-from abcgrpo.tasks import get_task
 from abcgrpo.tasks.sources import HubError
 from abcgrpo.trl import ABCGRPOConfig, FastGRPOConfig
 
@@ -27,14 +26,15 @@ def dry_run(recipe: Recipe) -> dict[str, Any]:
     processes = planned_processes(recipe)
     arguments = planned_arguments(recipe, processes)
     check_arguments(arguments)
-    rewards = [reward.__name__ for reward in reward_functions(recipe)]
-    template = get_task(recipe.task).template.changed(recipe.prompt_template, recipe.prompt_form)
+    task = task_of(recipe)
+    rewards = [reward.__name__ for reward in task.rewards]
+    template = task.template.changed(recipe.prompt_template, recipe.prompt_form)
     data = asdict(examined(recipe, arguments.seed))
     batches = plan_batches(arguments, processes, data.pop("num_problems"))
     return {
         "recipe": recipe.to_flat(),
         **batches.to_dict(),
-        "boundaries": arguments.boundaries.parameters() if isinstance(arguments, ABCGRPOConfig) else None,
+        "rule": arguments.clipping_rule.to_dict() if isinstance(arguments, ABCGRPOConfig) else None,
         "loss_type": arguments.loss_type,
         "rewards": rewards,
         "prompt": template.to_dict(),
@@ -47,11 +47,11 @@ def terminal(found: dict[str, Any]) -> str:
     """What `dry_run` found, as lines for a reader."""
     unknown = "not known: give --num-problems"
     steps = found["optimizer_steps"] if found["optimizer_steps"] is not None else unknown
-    bounds = ", ".join(f"{name} {value}" for name, value in (found["boundaries"] or {}).items())
+    rule = ", ".join(str(v) if name == "name" else f"{name} {v}" for name, v in (found["rule"] or {}).items())
     lines = [
         f"model       {found['recipe']['model_name_or_path']}",
         f"objective   {found['recipe']['objective']}, {found['loss_type']}",
-        *([f"boundaries  {bounds}"] if bounds else []),
+        *([f"rule        {rule}"] if rule else []),
         f"prompt      {found['prompt']['form']}: {found['prompt']['text']!r}",
         f"rewards     {', '.join(found['rewards'])}",
         f"data set    {found['dataset']['summary']}",

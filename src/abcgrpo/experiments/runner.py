@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from queue import SimpleQueue
 from types import FrameType
@@ -29,14 +30,15 @@ from pydantic import ValidationError
 
 from abcgrpo.errors import UserError
 from abcgrpo.evaluation.models import checkpoints_of
+from abcgrpo.evaluation.store import SAMPLES
 from abcgrpo.experiments.board import Board, JobState
+from abcgrpo.experiments.growth import HISTORY, changes
 from abcgrpo.experiments.specification import EvaluationPlan, Experiment
 from abcgrpo.files import locked, plain, read_json, write_json, write_yaml
 from abcgrpo.progress import ERROR_FILE, PROGRESS_FILE
-from abcgrpo.run_files import BASE, EVALUATION, EXPERIMENT, MANIFEST, TRAINING, job_directory
-
-EVALUATED = "evaluated.json"
-"""Which models of a job have all their samples."""
+from abcgrpo.run_files import BASE, EVALUATED, EVALUATION, EXPERIMENT, MANIFEST, PROGRESS, TRAINING, job_directory
+from abcgrpo.tasks import get_task, spec_text
+from abcgrpo.tasks.benchmarks import file_grader
 
 
 class CommandFailed(Exception):
@@ -55,7 +57,7 @@ class Job:
     @property
     def progress_file(self) -> Path:
         """Where the job's current command reports how far it is."""
-        return self.directory / "progress.json"
+        return self.directory / PROGRESS
 
     @property
     def error_file(self) -> Path:
@@ -78,29 +80,29 @@ class ExperimentRunner:
     """An experiment in a directory.
 
     Raises:
-        UserError: the directory holds another experiment.
+        UserError: the directory holds runs that this one would mix with others, or leave out: see `growth.changes`.
     """
 
     experiment: Experiment
     output: Path
     jobs: list[Job] = field(init=False)
+    changes: list[str] = field(init=False, default_factory=list)
+    """What is other than when the results that the directory holds were made, in words."""
+    _history: list[dict[str, Any]] = field(init=False, default_factory=list)
     _children: set[subprocess.Popen] = field(init=False, default_factory=set, repr=False)
 
     def __post_init__(self) -> None:
         if (self.output / EXPERIMENT).exists():
-            self._require_the_same(read_json(self.output / EXPERIMENT))
+            known = read_json(self.output / EXPERIMENT)
+            self._history = known.pop(HISTORY, [])
+            if self._has_results():
+                with suppress(ValidationError):  # what an older version wrote lacks fields that have defaults now
+                    known = plain(Experiment.model_validate(known).model_dump(mode="json"))
+                self.changes = changes(known, self.experiment, str(self.output))
         self.jobs = list(self._plan())
 
-    def _require_the_same(self, known: dict[str, Any]) -> None:
-        with suppress(ValidationError):  # what an older version wrote lacks fields that have defaults now
-            known = Experiment.model_validate(known).model_dump(mode="json")
-        known, wanted = plain(known), plain(self.experiment.model_dump(mode="json"))
-        changed = sorted(name for name in {*known, *wanted} if known.get(name) != wanted.get(name))
-        if changed:
-            raise UserError(
-                f"{self.output} holds runs of an experiment that differs in {', '.join(changed)}. Give another "
-                f"--output, or remove that directory."
-            )
+    def _has_results(self) -> bool:
+        return any(any(self.output.rglob(name)) for name in (MANIFEST, SAMPLES))
 
     def _plan(self) -> Iterator[Job]:
         yield Job(BASE, self.output / BASE)
@@ -122,10 +124,20 @@ class ExperimentRunner:
         before = signal.signal(signal.SIGTERM, self._stop)
         try:
             with locked(self.output, f"Another process is running the experiment in {self.output}."):
-                write_json(self.output / EXPERIMENT, self.experiment.model_dump(mode="json"))
+                self._write_down()
+                for job in self.jobs:  # what a session that was killed left would be read as of this one
+                    job.progress_file.unlink(missing_ok=True)
+                    job.error_file.unlink(missing_ok=True)
                 return self._run()
         finally:
             signal.signal(signal.SIGTERM, before)
+
+    def _write_down(self) -> None:
+        if self.changes:
+            finished = len(self.durations())
+            entry = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "finished_runs": finished}
+            self._history.append(entry | {"changes": self.changes})
+        write_json(self.output / EXPERIMENT, self.experiment.model_dump(mode="json") | {HISTORY: self._history})
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         for child in list(self._children):
@@ -159,7 +171,7 @@ class ExperimentRunner:
             try:
                 while not all(future.done() for future in futures):
                     time.sleep(0.5)
-                    board.show()
+                    write_json(self.output / PROGRESS, board.show())
                 board.show()
             except BaseException:
                 pool.shutdown(cancel_futures=True, wait=False)
@@ -186,19 +198,25 @@ class ExperimentRunner:
                 self._command(job, place, "train", str(job.directory / "recipe.yaml"))
                 worked = True
             models = [str(path) for path in checkpoints_of(job.training)]
-        finished = job.directory / EVALUATED
-        if not finished.exists() or read_json(finished)["models"] != models:
+        finished, plan = job.directory / EVALUATED, self.experiment.evaluation
+        wanted = {"models": models, "questions": plan.questions, "samples": plan.samples}
+        known = read_json(finished) if finished.exists() else {}
+        if {name: known.get(name) for name in wanted} != wanted:
             started = time.monotonic()
             options = [*self._evaluation_options(), "--output", str(job.evaluations)]
             self._command(job, place, "evaluate", *models, *options)
-            write_json(finished, {"models": models, "seconds": round(time.monotonic() - started, 1)})
+            seconds = known.get("seconds", 0.0) + time.monotonic() - started
+            write_json(finished, wanted | {"seconds": round(seconds, 1)})
             worked = True
         return worked
 
     def _evaluation_options(self) -> list[str]:
         plan: EvaluationPlan = self.experiment.evaluation
         values = plan.model_dump(exclude={"pass_at_k", "benchmark"})
-        values |= {"benchmarks": plan.benchmark or self.experiment.task}
+        grader = file_grader(plan.benchmark, get_task(self.experiment.task))
+        rewards = ",".join(self.experiment.reward_funcs or ()) or None
+        values |= {"benchmarks": plan.benchmark or spec_text(self.experiment.task)}
+        values |= {"task": grader and grader.found_by, "reward_funcs": rewards}
         values |= {"prompt_template": self.experiment.prompt_template, "prompt_form": self.experiment.prompt_form}
         return [f"--{name.replace('_', '-')}={value}" for name, value in values.items() if value is not None]
 
@@ -219,6 +237,7 @@ class ExperimentRunner:
             self._children.discard(child)
             assert child.stdin is not None
             child.stdin.close()
+        job.progress_file.unlink(missing_ok=True)
         if code != 0:
             raise CommandFailed(f"`abcgrpo {arguments[0]}` {_reason(code, job.error_file)} (its output: {log})")
 

@@ -1,13 +1,16 @@
 """An experiment: arms × conditions × seeds from one base, all trained and measured alike.
 
 ```yaml
-model_name_or_path: countdown-base      # the base of every arm
-task: countdown
+model_name_or_path: Qwen/Qwen3-1.7B-Base   # the base of every arm
+task: my_task.py
 num_problems: 4096
 seeds: [0]
 arms:                                   # the first arm is the one that others are compared with
-  GRPO: {boundaries: {rule: grpo, eps: 0.2}}
-  ABC-GRPO: {boundaries: {rule: uniform, eps: 0.2}}
+  GRPO: {rule: grpo}
+  ABC-GRPO: {rule: abc_grpo}
+  clip-higher: {rule: {name: clip_higher, high: 0.28}}       # a rule with parameters
+  mine: {rule: my_rules.Mine}                                # your own, by its import path
+  four bounds: {boundaries: {eps_pos_high: 0.28, eps_neg_high: 2.0}}          # short for abc_grpo with these
   CISPO: {objective: trl, training: {loss_type: cispo, epsilon_high: 5.0}}     # one of TRL's own losses
 conditions:                             # each arm under each of them; arms are compared within a condition
   4 mini-batches: {steps_per_generation: 4, per_device_train_batch_size: 128}
@@ -20,13 +23,12 @@ evaluation:                             # of the base and of every checkpoint (T
 ```
 """
 
-import inspect
 import json
 from dataclasses import fields
 from importlib.resources import files
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, get_type_hints
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -34,16 +36,11 @@ from abcgrpo.boundaries import Boundaries
 from abcgrpo.errors import UserError, unknown_name
 from abcgrpo.experiments.recipe import Objective, Recipe, recipe_from_flat
 from abcgrpo.files import plain, read_yaml
-from abcgrpo.tasks import get_task
+from abcgrpo.rules import Rule, resolve_rule
+from abcgrpo.tasks import DEFAULT, Spec, get_task
 
-RULES = {
-    "uniform": Boundaries.uniform,
-    "grpo": Boundaries.grpo,
-    "clip_higher": Boundaries.clip_higher,
-    "dual_clip": Boundaries.dual_clip,
-    "two_sided": Boundaries.two_sided,
-}
-"""The named settings of `Boundaries`; in a file `{rule: clip_higher, low: 0.2, high: 0.28}`."""
+THRESHOLDS = tuple(item.name for item in fields(Boundaries))
+"""The short form of ABC-GRPO's rule."""
 
 
 class _Strict(BaseModel):
@@ -51,10 +48,13 @@ class _Strict(BaseModel):
 
 
 class Arm(_Strict):
-    """One of the things that are compared: boundaries, or with `objective: trl` one of TRL's own losses."""
+    """One of the things that are compared: a clipping rule, or with `objective: trl` one of TRL's own losses."""
 
     objective: Objective = "abc-grpo"
-    boundaries: dict[str, Any] = Field(default_factory=dict)
+    rule: str | dict[str, Any] | None = None
+    """See `abcgrpo.rules.resolve_rule`; `abc_grpo` by default."""
+    boundaries: dict[str, Any] | None = None
+    """The four thresholds by name: the short form of `rule: {name: abc_grpo, …}`."""
     training: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -62,15 +62,16 @@ class EvaluationPlan(_Strict):
     """How the base and every checkpoint are measured."""
 
     benchmark: str | None = None
-    """A benchmark by name or a file by path; None for countdown's own."""
+    """A benchmark by name or a file by path; None for the problems that the task holds back."""
     questions: int | None = Field(default=None, ge=1)
     samples: int = Field(default=128, ge=1)
     batch_size: int = Field(default=512, ge=1)
     pass_at_k: list[Annotated[int, Field(ge=1)]] = Field(default=[2, 4, 8, 16, 32, 64], min_length=1)
-    temperature: float = Field(default=1.0, ge=0)
-    top_p: float = Field(default=1.0, gt=0, le=1)
-    top_k: int = Field(default=0, ge=0)
-    max_new_tokens: int = Field(default=40, ge=1)
+    temperature: float | None = Field(default=None, ge=0)
+    """None, here and below: as the task is sampled."""
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    top_k: int | None = Field(default=None, ge=0)
+    max_new_tokens: int | None = Field(default=None, ge=1)
     seed: int = 0
 
 
@@ -92,7 +93,7 @@ class Experiment(_Strict):
     """Arms × conditions × seeds from one base."""
 
     model_name_or_path: str
-    task: str = "countdown"
+    task: Spec = DEFAULT
     num_problems: int | None = Field(default=None, ge=1)
     dataset_name: str | None = None
     dataset_config: str | None = None
@@ -117,19 +118,15 @@ class Experiment(_Strict):
         """What the run of an arm with a seed is trained with, under a condition where there are any.
 
         Raises:
-            UserError: fields that `ABCGRPOConfig` does not have, or thresholds that are none.
+            UserError: fields that `ABCGRPOConfig` does not have, or a rule that there is not.
         """
         shared = {item.name for item in fields(Recipe)} & type(self).model_fields.keys() - {"training"}
         own = {name: getattr(self, name) for name in shared}
         written, where = self.arms[arm], f"arm {arm}" + ("" if condition is None else f", condition {condition}")
-        thresholds = {}
-        if written.objective == "abc-grpo":
-            thresholds = boundaries(written.boundaries, where).parameters()
-        elif written.boundaries:
-            raise UserError(f"{where}: boundaries have no effect with objective: trl, whose loss is TRL's own.")
+        chosen = {} if written.objective == "trl" else {"rule": _rule(written, where).to_dict()}
         overrides = {} if condition is None else self.conditions[condition]
         training = self.training | overrides | written.training | {"seed": seed, "output_dir": output_dir}
-        return recipe_from_flat(own | {"objective": written.objective} | thresholds | training, where)
+        return recipe_from_flat(own | {"objective": written.objective} | chosen | training, where)
 
 
 def read_experiment(name_or_path: str) -> Experiment:
@@ -148,13 +145,16 @@ def read_experiment(name_or_path: str) -> Experiment:
     for name, values in (("seeds", experiment.seeds), ("evaluation: pass_at_k:", plan.pass_at_k)):
         if repeated := sorted({value for value in values if values.count(value) > 1}):
             raise UserError(f"{path}: {name} {repeated} are listed twice.")
-    get_task(experiment.task)
     if max(plan.pass_at_k) > plan.samples:
         raise UserError(
             f"{path}: evaluation: Pass@{max(plan.pass_at_k)} needs at least as many samples, not {plan.samples}."
         )
-    if plan.benchmark is None and experiment.task != "countdown":
-        raise UserError(f"{path}: evaluation: benchmark is missing: task {experiment.task} has none of its own.")
+    task = get_task(experiment.task, f"{path}: task")
+    if plan.benchmark is None and task.held_out_rows is None:
+        raise UserError(
+            f"{path}: evaluation: benchmark is missing: task {task.name} holds no problems of its own back. Name a "
+            f"benchmark, or a .jsonl or .parquet file."
+        )
     for kind, names in (("arm", experiment.arms), ("condition", experiment.conditions)):
         for name in names:
             if not _names_a_directory(name):
@@ -177,10 +177,20 @@ def _require_one_place(experiment: Experiment, where: str) -> None:
     places = {"training": experiment.training}
     places |= {f"conditions: {name}": values for name, values in experiment.conditions.items()}
     for place, values in places.items():
-        if thresholds := sorted(values.keys() & get_type_hints(Boundaries)):
+        if rules := sorted(values.keys() & {"rule", *THRESHOLDS}):
             raise UserError(
-                f"{where}: {place}: {thresholds[0]} would take the place of every arm's own threshold, and the arms "
-                f"would no longer be what their names say: set it in the `boundaries` of an arm."
+                f"{where}: {place}: {rules[0]} would take the place of every arm's own rule, and the arms would no "
+                f"longer be what their names say: set it in an arm, as its `rule` or in its `boundaries`."
+            )
+    for name, arm in experiment.arms.items():
+        if arm.objective == "trl" and (arm.rule is not None or arm.boundaries is not None):
+            raise UserError(
+                f"{where}: arms: {name}: rule and boundaries have no effect with objective: trl: its loss is TRL's own."
+            )
+        if arm.objective != "trl" and (rules := sorted(arm.training.keys() & {"rule", *THRESHOLDS})):
+            raise UserError(
+                f"{where}: arms: {name}: training: {rules[0]} is part of the arm's rule: set it in its `rule` or its "
+                f"`boundaries`."
             )
     places |= {f"arms: {name}: training": arm.training for name, arm in experiment.arms.items()}
     for place, values in places.items():
@@ -228,25 +238,22 @@ def experiment_path(name_or_path: str) -> Path:
     return shipped[name_or_path]
 
 
-def boundaries(written: dict[str, Any], where: str) -> Boundaries:
-    """Thresholds from a file: the four by name, or a rule's name with its parameters.
+def _rule(arm: Arm, where: str) -> Rule:
+    """The arm's rule.
 
     Raises:
-        UserError: an unknown name, or a value that is no threshold.
+        UserError: an unknown name or parameter, a value that does not fit, or both ways to write a rule at once.
     """
-    rule = written.get("rule")
-    if rule is not None and rule not in RULES:
-        raise unknown_name("rule", str(rule), RULES, f"{where}: boundaries")
-    make = Boundaries if rule is None else RULES[rule]
-    parameters = {name: value for name, value in written.items() if name != "rule"}
-    known = inspect.signature(make).parameters
-    for name in parameters:
-        if name not in known:
-            raise unknown_name("threshold" if rule is None else f"parameter of rule {rule}", name, known, where)
-    try:
-        return make(**parameters)
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{where}: boundaries: {error}.") from None
+    if arm.boundaries is None:
+        return resolve_rule(arm.rule or Boundaries.name, where)
+    if arm.rule is not None:
+        raise UserError(f"{where}: rule and boundaries are two clipping rules: leave one of them out.")
+    if "rule" in arm.boundaries:
+        raise UserError(
+            f"{where}: boundaries are the four thresholds by name. A rule with a name is written "
+            f"`rule: {{name: {arm.boundaries['rule']}, …}}`, without `boundaries`."
+        )
+    return resolve_rule({"name": Boundaries.name} | arm.boundaries, f"{where}: boundaries")
 
 
 def _explained(error: ValidationError, where: str) -> UserError:

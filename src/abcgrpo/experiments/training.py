@@ -16,17 +16,18 @@ from typing import Any
 from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
 
+from abcgrpo.curves import rule_curve
 from abcgrpo.errors import UserError
-from abcgrpo.experiments.arguments import check_arguments, make_arguments, missing_here, reward_functions
+from abcgrpo.experiments.arguments import check_arguments, make_arguments, missing_here
 from abcgrpo.experiments.batches import plan_batches, require_processes
-from abcgrpo.experiments.data import training_examples
+from abcgrpo.experiments.data import task_of, training_examples, training_set
 from abcgrpo.experiments.manifest import environment, settings
 from abcgrpo.experiments.recipe import Recipe, configuration_class
 from abcgrpo.files import json_line, locked, plain, read_json, without_secrets, write_json, write_text
 from abcgrpo.progress import Progress, quiet_libraries
 from abcgrpo.run_files import MANIFEST, METRICS
-from abcgrpo.tasks import resolve_model
-from abcgrpo.trl import ABCGRPOTrainer, FastGRPOConfig, FastGRPOTrainer
+from abcgrpo.tasks import resolve_model, spec_text
+from abcgrpo.trl import ABCGRPOConfig, ABCGRPOTrainer, FastGRPOConfig, FastGRPOTrainer
 from abcgrpo.trl.processes import leave_process_group
 from abcgrpo.trl.resume.checkpoints import ROLLING, differences, newest_complete, step_of
 from abcgrpo.trl.resume.configuration import FREE
@@ -66,9 +67,9 @@ def _train(recipe: Recipe) -> Path:
     require_processes(recipe, arguments.world_size)
     if obstacles := missing_here(arguments):
         raise UserError("\n".join(obstacles))
-    dataset = Dataset.from_list(training_examples(recipe, arguments.seed))
+    dataset = training_set(training_examples(recipe, arguments.seed))
     plan_batches(arguments, arguments.world_size, len(dataset))  # refuses a set that does not fill one rollout
-    rewards = reward_functions(recipe)
+    rewards = task_of(recipe).rewards
     with _claimed(output) if main else nullcontext():
         resumes = _may_go_on(recipe, output)
         trainer = _trainer(recipe, arguments, dataset, rewards)
@@ -144,6 +145,7 @@ def _manifest(recipe: Recipe, trainer: FastGRPOTrainer, output: Path, state: Pat
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "recipe": _recorded(recipe),
         "arguments": settings(arguments),
+        **_rule_recorded(arguments),
         "seeds": {"seed": arguments.seed, "data_seed": arguments.data_seed},
         "processes": trainer.accelerator.num_processes,
         "environment": environment(),
@@ -177,6 +179,14 @@ def _manifest(recipe: Recipe, trainer: FastGRPOTrainer, output: Path, state: Pat
     write_json(output / MANIFEST, manifest)
 
 
+def _rule_recorded(arguments: FastGRPOConfig) -> dict[str, Any]:
+    """The clipping rule by name and parameters, and its curve; nothing with TRL's own losses."""
+    if not isinstance(arguments, ABCGRPOConfig):
+        return {}
+    rule = arguments.clipping_rule
+    return {"rule": rule.to_dict(), "rule_curve": rule_curve(rule)}
+
+
 def _recorded(recipe: Recipe) -> dict[str, Any]:
     """The recipe as `run.json` has it."""
     return plain(without_secrets(recipe.to_flat()))
@@ -198,7 +208,7 @@ def _trainer(recipe: Recipe, arguments: FastGRPOConfig, dataset: Dataset, reward
         ) from error
     if isinstance(trainer, ABCGRPOTrainer):  # TRL's own losses have TRL's own card
         trainer.card_base = recipe.model_name_or_path
-        trainer.card_data = recipe.dataset_name or f"{len(dataset)} problems of the task {recipe.task}"
+        trainer.card_data = recipe.dataset_name or f"{len(dataset)} problems of the task {spec_text(recipe.task)}"
     return trainer
 
 

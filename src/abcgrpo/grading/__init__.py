@@ -3,11 +3,14 @@
 | module          | subject                                                             |
 |-----------------|---------------------------------------------------------------------|
 | `extraction`    | response → the content of its last box                              |
-| `normalization` | one spelling for what can be written in many; `units`               |
-| `structure`     | lists, sets, tuples, intervals                                      |
+| `normalization` | one spelling for what can be written in many                        |
+| `structure`     | lists, sets, tuples, intervals; `members` compares them             |
+| `atoms`         | one element and its unit; `units`, `clock`, `number_words`          |
 | `rationals`     | the exact value of an arithmetical expression                       |
+| `reading`       | what mathematics says, every token in its place; `expressions`      |
+| `equations`     | labels, chains of equations, what is solved                         |
 | `exact`         | True, False or "only algebra can tell"                              |
-| `symbolic`      | algebra, by math-verify; runs inside `worker` processes only        |
+| `symbolic`      | algebra, by sympy (`conversion`, `values`); in `worker`s only       |
 | `pool`          | worker processes with limits on CPU time, wall clock and memory     |
 | `grader`        | `grade`, `grade_batch`                                              |
 | `rewards`       | the reward signatures of TRL and verl                               |

@@ -1,39 +1,38 @@
-r"""Two answers compared without computer algebra: as texts, exact numbers, choices, numerals of a base, ratios.
+r"""Two answers compared without computer algebra: as texts, exact numbers, choices, numerals of a base, ratios, times.
 
-Everything answers True, False, or None for "cannot tell": then, and only then, a worker process is asked.
+Everything answers True, False, or None for "cannot tell": then, and only then, a worker process is asked. What cannot
+be read (`reading`) is different from everything but itself.
 """
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
 
-from abcgrpo.grading.normalization import Atom, clean
+from abcgrpo.grading.atoms import Atom, read_atom
+from abcgrpo.grading.clock import read_time
+from abcgrpo.grading.equations import chain_value, congruence_value, is_label, labelled, sides_of, without_approximation
+from abcgrpo.grading.expressions import Node, is_notation
+from abcgrpo.grading.members import compare_structures
+from abcgrpo.grading.normalization import TEXT_CLOSE, TEXT_OPEN, clean
 from abcgrpo.grading.rationals import rational
+from abcgrpo.grading.reading import read
 from abcgrpo.grading.structure import Collection, read_structure
-
-Comparison = Callable[[Atom, Atom], bool | None]
 
 LONGEST_ANSWER = 4000
 """Longer golds and answers, in characters, are compared as texts only."""
 
-_CHOICE = re.compile(r"\(?([A-J])\)?(?:[.):]\s*\S.*)?|(?i:option|choice|answer)\s*\(?([A-J])\)?")
+_CHOICE = re.compile(r"\(?([A-J])\)?(?:[.):](?!.*\([A-J]\))\s*\S.*)?|(?i:option|choice|answer)\s*\(?([A-J])\)?")
 _GOLD_CHOICE = re.compile(r"\(?([A-J])\)?")
 _NUMERAL = re.compile(r"\(?([0-9A-Za-z]{1,400})\)?_\{?([0-9]{1,2}|[a-z]{3,10})\}?")
 _BASE_NAMES = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _BASES = {**{name: base for base, name in enumerate(_BASE_NAMES, 2)}, "sixteen": 16}
 _PLAIN_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
-_RATIO = re.compile(r"([^:]+):([^:]+)")
 _RESTATES = re.compile(
-    r"\\(?:sum|prod|i*int|oint|lim|limsup|liminf|gcd|lcm|det|max|min|sup|inf|bmod|pmod|ldots)(?![a-z])"
+    r"\\(?:sum|prod|i*int|oint|lim|limsup|liminf|gcd|lcm|det|max|min|sup|inf|bmod|pmod|ldots)(?![a-z])|\{[vV]matrix\}|\|\s*\\begin"
 )
-_LETTER = (
-    r"[a-zA-Z]|[A-Z]{2,4}"
-    r"|\\(?:alpha|beta|gamma|delta|epsilon|theta|lambda|mu|phi|varphi|psi|rho|sigma|tau|omega|Delta|angle|ell)"
-)
-_LABEL = re.compile(rf"(?:{_LETTER})(?:_(?:\w|{{\w{{1,6}}}}))?'*(?:\s?\([a-z0-9]\))?\s?(?:=|\\in(?![a-z]))")
-_NOT_AN_EQUATION = re.compile(r"[<>]|!\s*=|\\(?:le|ge|ne|approx|equiv|sim|not)(?![a-zA-Z])")
-_RELATION = re.compile(r"[=<>]|\\(?:le|ge|ne|in|approx|equiv)(?![a-zA-Z])")
+_ALTERNATIVE = re.compile(rf"[{TEXT_OPEN}\s,]+or[{TEXT_CLOSE}\s]+")
 
 
 def compare(gold: str, answer: str, tolerance: float | None = None) -> bool | None:
@@ -48,101 +47,126 @@ def compare(gold: str, answer: str, tolerance: float | None = None) -> bool | No
         return True
     if max(len(gold), len(answer)) > LONGEST_ANSWER:
         return False
-    return compare_structures(structure_of(gold), structure_of(answer), lambda a, b: compare_atoms(a, b, tolerance))
+    decided = compare_structures(structure_of(gold), structure_of(answer), lambda a, b: compare_atoms(a, b, tolerance))
+    return False if decided is None and not (can_be_read(gold) and can_be_read(answer)) else decided
 
 
-def understood(gold: str) -> bool:
-    """Whether a gold needs no algebra to be made sense of: numbers, words, choices, and collections of these."""
+def makes_sense(gold: str) -> bool:
+    """Whether a gold can be somebody's answer: read, or at least made of words and well-formed notation."""
+    if len(gold) > LONGEST_ANSWER or _PLAIN_NUMBER.fullmatch(gold) or can_be_read(gold):
+        return True
+    return _all_atoms(structure_of(gold), lambda atom: atom.words or is_notation(atom.text) or _is_exact(atom))
 
-    def atom_understood(atom: Atom) -> bool:
-        value = atom.words or rational(atom.text) is not None or _ratio(atom) or _numeral(atom)
-        return bool(value or re.fullmatch("[a-zA-Z]", atom.key))
 
-    def all_understood(part: Collection | Atom) -> bool:
-        return atom_understood(part) if isinstance(part, Atom) else all(map(all_understood, part.items))
-
-    return len(gold) <= LONGEST_ANSWER and all_understood(structure_of(gold))
+@lru_cache(maxsize=4096)
+def can_be_read(text: str) -> bool:
+    """Whether the text as a whole, or each of its elements, has a meaning that can be compared."""
+    elements = _all_atoms(structure_of(text), lambda atom: atom.words or _is_exact(atom) or _readable(atom))
+    return elements or whole(text) is not None
 
 
 @lru_cache(maxsize=4096)
 def structure_of(text: str) -> Collection | Atom:
     """A text of at most `LONGEST_ANSWER` characters, cleaned and taken apart."""
     if _PLAIN_NUMBER.fullmatch(text):  # most answers: the result is the same, sooner
-        return Atom(text, text, unit=None, percent=False, words=False)
+        return Atom(text, text)
     return read_structure(clean(text))
 
 
-def compare_structures(gold: Collection | Atom, answer: Collection | Atom, atoms: Comparison) -> bool | None:
-    r"""Collections element by element, with `atoms` for the elements; the kinds of brackets must agree.
-
-    Lists without brackets and \{sets\} are unordered; tuples, intervals and lists in brackets are ordered. A list and a
-    tuple in (parentheses) with the same elements in the same order agree: one side left the parentheses out.
-    """
-    if isinstance(gold, Atom) and isinstance(answer, Atom):
-        return atoms(gold, answer)
-    if isinstance(gold, Atom):
-        return _compare_with_atom(gold, answer, lambda atom, member: compare_structures(atom, member, atoms))
-    if isinstance(answer, Atom):
-        return _compare_with_atom(answer, gold, lambda atom, member: compare_structures(member, atom, atoms))
-    if {gold.kind, answer.kind} <= {"list", "{}"}:
-        return _same_members(gold.items, answer.items, atoms)
-    if gold.kind != answer.kind and {gold.kind, answer.kind} != {"list", "()"}:
-        return False
-    if len(gold.items) != len(answer.items):
-        return False
-    return _all(compare_structures(one, other, atoms) for one, other in zip(gold.items, answer.items, strict=True))
+def whole(text: str) -> Node | None:
+    """A text read as one expression, set or relation, brackets and commas included."""
+    atom = read_atom(clean(text))
+    return None if atom.prose or atom.unit else read(atom.text)
 
 
-def _compare_with_atom(
-    atom: Atom, collection: Collection | Atom, compare_both: Callable[[Atom, Collection | Atom], bool | None]
-) -> bool | None:
-    r"""5 against \{5\} is 5 against 5. "x > 3" may be (3, ∞): relations go to algebra, single numbers do not."""
-    if isinstance(collection, Collection) and collection.kind in ("list", "{}") and len(collection.items) == 1:
-        return compare_both(atom, collection.items[0])
-    return False if rational(atom.text) is not None or atom.words else None
+def alternatives(text: str) -> list[Node] | None:
+    """The relations of "x < 1 or x > 2"; None for all else."""
+    parts = [read_atom(part) for part in _ALTERNATIVE.split(clean(text))]
+    nodes = [read(part.text) for part in parts if not part.prose]
+    relations = [node for node in nodes if node is not None and node.kind == "relation" and len(node.symbols()) == 1]
+    same = {symbol for node in relations for symbol in node.symbols()}
+    return relations if len(relations) == len(parts) > 1 and len(same) == 1 else None
 
 
 def compare_atoms(gold: Atom, answer: Atom, tolerance: float | None = None) -> bool | None:
     """One element against another; see the module's docstring."""
-    if gold.unit and answer.unit and gold.unit != answer.unit:
-        return False
+    answer = without_approximation(answer)
     if gold.key == answer.key and gold.percent == answer.percent:
-        return True
+        return gold.unit == answer.unit or not (gold.unit and answer.unit)
     if _GOLD_CHOICE.fullmatch(gold.key):
         choice = _CHOICE.fullmatch(answer.text)
         if choice:
             return (choice[1] or choice[2]) == gold.key.strip("()")
-    gold, answer = _without_labels(gold, answer)
-    if gold.key == answer.key and gold.percent == answer.percent:
-        return True
-    for decide in (_compare_numerals, _compare_ratios):
-        if (decided := decide(gold, answer)) is not None:
-            return decided
+    if (decided := _compare_times(gold, answer)) is not None:
+        return decided
+    if (gold.unit and answer.unit and gold.unit != answer.unit) or (
+        (gold.unit and answer.percent) or (answer.unit and gold.percent)
+    ):
+        return False
+    if (decided := _compare_numerals(gold, answer)) is not None:
+        return decided
+    if ratio_parts(gold) or ratio_parts(answer):
+        return _compare_ratios(ratio_parts(gold), ratio_parts(answer), gold, answer)
+    if len(sides_of(gold.text)) > 1 or len(sides_of(answer.text)) > 1:
+        return _compare_equations(gold, answer, tolerance)
+    return _compare_values(gold, answer, tolerance)
+
+
+def _compare_values(gold: Atom, answer: Atom, tolerance: float | None) -> bool | None:
     one, other = rational(gold.text), rational(answer.text)
     if one is not None and other is not None:
         return any(_close(a, b, tolerance) for a, b in _readings(one, gold.percent, other, answer.percent))
     if (gold.words or answer.words) and (gold.words or gold.key.isalpha()) and (answer.words or answer.key.isalpha()):
         return re.sub("[ '-]", "", gold.text).casefold() == re.sub("[ '-]", "", answer.text).casefold()
-    if (gold.words and other is not None) or (answer.words and one is not None):
+    if (gold.words and other is not None) or (answer.words and one is not None) or not answer.key:
         return False
-    if not answer.key:
-        return False
+    if one is not None and (residue := congruence_value(answer)) is not None:
+        return rational(residue.text) == one
     if _RESTATES.search(answer.text) and not _RESTATES.search(gold.text):
         return False  # the problem restated, not solved
-    if "=" in answer.text and not _RELATION.search(gold.text) and not _NOT_AN_EQUATION.search(answer.text):
-        return _compare_chain(gold, answer, tolerance)
-    return None
+    return None if _readable(gold) and _readable(answer) else False
 
 
-def _compare_chain(gold: Atom, answer: Atom, tolerance: float | None) -> bool | None:
-    """ "x + y = 40 + 2 = 42" against 42: the last side counts, and no other may be a different number."""
-    sides = [side if isinstance(side, Atom) else None for side in map(read_structure, answer.text.split("="))]
-    values = [rational(side.text) if side else None for side in sides]
-    known = {value for value in values if value is not None}
-    last = sides[-1]
-    if len(known) > 1 or last is None or not last.key:
-        return False
-    return False if known and values[-1] is None else compare_atoms(gold, last, tolerance)
+def _compare_equations(gold: Atom, answer: Atom, tolerance: float | None) -> bool | None:
+    """At least one side is an equation: by labels and values, or else by algebra."""
+    one, other = labelled(gold), labelled(answer)
+    if one is not None and other is not None:
+        if one[0].casefold() != other[0].casefold():
+            return None if not _constant(one[1]) and not _constant(other[1]) else False
+        return compare_atoms(one[1], other[1], tolerance)
+    if len(sides_of(gold.text)) == 1:
+        if (chain := chain_value(answer)) is None:
+            return False
+        decided = compare_atoms(gold, chain[0], tolerance)
+        return None if decided and chain[1] else decided
+    if len(sides_of(answer.text)) == 1:
+        if one is not None:
+            return compare_atoms(one[1], answer, tolerance)
+        chain = chain_value(gold) if is_label(sides_of(gold.text)[0]) else None
+        return False if chain is None else compare_atoms(chain[0], answer, tolerance)
+    return None if _readable(gold) and _readable(answer) else False
+
+
+def _constant(atom: Atom) -> bool:
+    node = read(atom.text)
+    return node is None or not node.symbols()
+
+
+def _readable(atom: Atom) -> bool:
+    return not atom.prose and read(atom.text) is not None
+
+
+def _is_exact(atom: Atom) -> bool:
+    """Whether exact comparison knows what to do with an element that cannot be read as mathematics."""
+    known = rational(atom.text) is not None or _numeral(atom) or ratio_parts(atom) or read_time(atom.text, atom.unit)
+    if known:
+        return True
+    sides = sides_of(atom.text)
+    return len(sides) > 1 and is_label(sides[0]) and all(map(_readable, map(read_atom, sides[1:])))
+
+
+def _all_atoms(part: Collection | Atom, holds: Callable[[Atom], object]) -> bool:
+    return bool(holds(part)) if isinstance(part, Atom) else all(_all_atoms(item, holds) for item in part.items)
 
 
 def _readings(
@@ -156,6 +180,15 @@ def _readings(
 
 def _close(gold: Fraction, answer: Fraction, tolerance: float | None) -> bool:
     return gold == answer or (tolerance is not None and abs(gold - answer) <= Fraction(tolerance) * abs(gold))
+
+
+def _compare_times(gold: Atom, answer: Atom) -> bool | None:
+    one, other = read_time(gold.text, gold.unit), read_time(answer.text, answer.unit)
+    if one and other and (one.certain or other.certain or (one.minute and other.minute)):
+        return one.same(other)
+    if (one and one.certain) or (other and other.certain):
+        return False if ":" in gold.text + answer.text else None
+    return None
 
 
 def _compare_numerals(gold: Atom, answer: Atom) -> bool | None:
@@ -180,59 +213,29 @@ def _numeral(atom: Atom) -> tuple[str, int] | None:
     return found[1], base
 
 
-def _compare_ratios(gold: Atom, answer: Atom) -> bool | None:
-    one, other = _ratio(gold), _ratio(answer)
+def _compare_ratios(
+    one: tuple[Atom, ...] | None, other: tuple[Atom, ...] | None, gold: Atom, answer: Atom
+) -> bool | None:
+    """Ratios by their terms, in order; a ratio of two numbers is also their quotient."""
     if one and other:
-        return one[0] * other[1] == one[1] * other[0]
-    if one or other:
-        ratio, plain = (one, rational(answer.text)) if one else (other, rational(gold.text))
-        if ratio and plain is not None:
-            return ratio[0] == plain * ratio[1]
-    return None
-
-
-def _ratio(atom: Atom) -> tuple[Fraction, Fraction] | None:
-    if not (found := _RATIO.fullmatch(atom.text)):
+        if len(one) != len(other):
+            return False
+        terms, other_terms = ([rational(part.text) for part in parts] for parts in (one, other))
+        if None not in terms and None not in other_terms:
+            pairs = zip(terms, other_terms, strict=True)
+            return all(a * other_terms[0] == b * terms[0] for a, b in pairs)  # type: ignore[operator]
         return None
-    first, second = rational(found[1].strip()), rational(found[2].strip())
-    return (first, second) if first is not None and second is not None and second != 0 else None
+    ratio, plain = (one, rational(answer.text)) if one else (other or (), rational(gold.text))
+    first, second = (rational(part.text) for part in ratio) if len(ratio) == 2 else (None, None)
+    return plain is not None and first is not None and second is not None and first == plain * second
 
 
-def _without_labels(gold: Atom, answer: Atom) -> tuple[Atom, Atom]:
-    """ "x = 5" against "5", or against "x=5": the label goes where only one side has it, or both the same."""
-    labels = [_LABEL.match(atom.text) for atom in (gold, answer)]
-    rests = [
-        atom.text[label.end() :] if label else atom.text for label, atom in zip(labels, (gold, answer), strict=True)
-    ]
-    if any(_RELATION.search(rest) for rest in rests):
-        return gold, answer
-    if labels[0] and labels[1] and labels[0].group().replace(" ", "") != labels[1].group().replace(" ", ""):
-        return gold, answer
-    stripped = [
-        read_structure(rest) if label else atom for label, rest, atom in zip(labels, rests, (gold, answer), strict=True)
-    ]
-    if isinstance(stripped[0], Atom) and isinstance(stripped[1], Atom):
-        return _with_unit(stripped[0], gold), _with_unit(stripped[1], answer)
-    return gold, answer
-
-
-def _with_unit(part: Atom, original: Atom) -> Atom:
-    return Atom(part.text, part.key, part.unit or original.unit, part.percent or original.percent, part.words)
-
-
-def _same_members(gold: tuple, answer: tuple, atoms: Comparison) -> bool | None:
-    """As sets: every element of either side is one of the other's."""
-    if len(gold) * len(answer) > 4096:
-        return False
-    table = [[compare_structures(one, other, atoms) for other in answer] for one in gold]
-    return _all([*map(_any, table), *map(_any, zip(*table, strict=True))])
-
-
-def _all(values) -> bool | None:
-    found = list(values)
-    return False if False in found else None if None in found else True
-
-
-def _any(values) -> bool | None:
-    found = list(values)
-    return True if True in found else None if None in found else False
+@lru_cache(maxsize=2048)
+def ratio_parts(atom: Atom) -> tuple[Atom, ...] | None:
+    """The terms of a ratio, 1:2:3; None for all else, and where a term is zero."""
+    if ":" not in atom.text or "\\{" in atom.text or atom.prose:
+        return None
+    parts = tuple(map(read_atom, atom.text.split(":")))
+    if not all(_readable(part) and part.unit is None and rational(part.text) != 0 for part in parts):
+        return None
+    return tuple(replace(part, percent=False) for part in parts)

@@ -3,7 +3,7 @@
 import numbers
 from collections.abc import Callable, Sequence
 
-from abcgrpo.grading.exact import LONGEST_ANSWER, compare, understood
+from abcgrpo.grading.exact import compare, makes_sense
 from abcgrpo.grading.extraction import extract_answer, fallback_answer
 from abcgrpo.grading.pool import Job, Outcome, WorkerPool, shared_pool
 from abcgrpo.grading.verdict import Reason, Verdict
@@ -69,7 +69,7 @@ def grade_batch(
     texts = [gold_text(gold) for gold in golds]
     verdicts: list[Verdict | Job] = [
         _without_algebra(response, text if parses else None, fallback, tolerance)
-        for response, text, parses in zip(responses, texts, parse_golds(texts, pool), strict=True)
+        for response, text, parses in zip(responses, texts, parse_golds(texts), strict=True)
     ]
     # The same comparison, frequent in a group of samples, is made once.
     jobs = list(dict.fromkeys(verdict for verdict in verdicts if isinstance(verdict, Job)))
@@ -100,29 +100,14 @@ def gold_text(gold: object) -> str | None:
     return str(int(number)) if number.is_integer() and abs(number) < 2**53 else repr(number)
 
 
-def parse_golds(texts: Sequence[str | None], pool: WorkerPool | None = None) -> list[bool]:
-    """Whether each gold (as `gold_text` gives it) makes sense, asking worker processes where algebra is needed.
-
-    Raises:
-        RuntimeError: worker processes are needed and cannot start.
-    """
-    known: dict[str, bool] = {}
-    unknown: list[str] = []
-    for text in dict.fromkeys(texts):
-        if text is None:
-            continue
-        if (checked := _checked_golds.get(text)) is not None:
-            known[text] = checked
-        elif len(text) > LONGEST_ANSWER or understood(text):
-            known[text] = True
-        else:
-            unknown.append(text)
-    outcomes = (pool or shared_pool()).run([Job(text, None) for text in unknown])
-    known.update((text, outcome == "parsed") for text, outcome in zip(unknown, outcomes, strict=True))
+def parse_golds(texts: Sequence[str | None]) -> list[bool]:
+    """Whether each gold (as `gold_text` gives it) makes sense; no worker process is needed for that."""
     if len(_checked_golds) > _MOST_CHECKED_GOLDS:
         _checked_golds.clear()
-    _checked_golds.update(known)
-    return [text is not None and known[text] for text in texts]
+    for text in dict.fromkeys(texts):
+        if text is not None and text not in _checked_golds:
+            _checked_golds[text] = makes_sense(text)
+    return [text is not None and _checked_golds[text] for text in texts]
 
 
 def _without_algebra(response: str, gold: str | None, fallback: bool, tolerance: float | None) -> Verdict | Job:

@@ -1,14 +1,13 @@
 r"""One way of writing what LaTeX and Unicode write in many: both the gold and the answer go through here.
 
-`clean` works on a whole answer (Unicode, styles, spacing), `read_atom` on one element of it, without brackets and
-commas around it (units, percent signs, separators of thousands, a label such as "x =").
+Unicode, styles, spacing, currencies, repeating decimals. `atoms` then works on one element of an answer.
 """
 
 import re
 import unicodedata
-from dataclasses import dataclass
 
-from abcgrpo.grading.units import UNIT, canonical_unit
+from abcgrpo.grading.expressions import FUNCTIONS
+from abcgrpo.grading.units import CURRENCIES, is_known_unit
 
 TEXT_OPEN, TEXT_CLOSE = "\ue000", "\ue001"
 """Private-use characters around what stood in \\text{…}: units and words, as opposed to variables."""
@@ -44,17 +43,28 @@ _SYMBOLS = {
     "≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ", "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ", "∅": r"\emptyset ",
     "⌀": r"\emptyset ", "θ": r"\theta ", "α": r"\alpha ", "β": r"\beta ", "∑": r"\sum ", "∏": r"\prod ", "∫": r"\int ",
     "，": ",", "。": ".", "；": ";", "：": ":", "∶": ":", "“": "", "”": "", "…": r"\ldots ", "′": "'",
+    "ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}", "ℕ": r"\mathbb{N}", "ℚ": r"\mathbb{Q}", "ℂ": r"\mathbb{C}",
     "⟨": r"\langle ", "⟩": r"\rangle ", "\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u2007": " ",
 }  # fmt: skip
 _CHARACTERS = str.maketrans({**_SYMBOLS, TEXT_OPEN: "\ufffd", TEXT_CLOSE: "\ufffd", _SEPARATOR: "\ufffd"})
 
 _STYLES = re.compile(
     r"\\(text(?:bf|it|rm|sf|tt|normal|up)?|mbox|hbox|mathrm|emph|operatorname\*?"
-    r"|math(?:bf|it|sf|tt|bb|cal|normal)|boldsymbol|bm|pmb|boxed|fbox|underline|ensuremath|displaystyle)\s*\{"
+    r"|math(?:bf|it|sf|tt|cal|normal)|boldsymbol|bm|pmb|boxed|fbox|underline|ensuremath|displaystyle)\s*\{"
 )
 _WORDS_STAND_IN = re.compile(r"text.*|mbox|hbox|mathrm|emph")
 _BRACE = re.compile(r"\\[{}\\]|[{}]")
 _SPECIAL = re.compile(r"[\\{}]")
+
+
+def _joined(found: re.Match[str]) -> str:
+    return found[1].replace("\\,", "")
+
+
+def _blackboard(found: re.Match[str]) -> str:
+    return rf"\mathbb{{{found[1] or found[2]}}}"
+
+
 _REWRITINGS = [
     (re.compile(pattern), replacement)
     for pattern, replacement in [
@@ -64,12 +74,16 @@ _REWRITINGS = [
             r"\\hspace\*?\{[^{}]{0,20}\}|\\(?:quad|qquad|enspace|thinspace|medspace|hfill|par)(?![a-zA-Z])",
             " ",
         ),
-        (r"(?<=\d)(?:\{,\}|,\\!|\\,(?=\d{3}))(?=\d)", _SEPARATOR),
+        (r"(?<=\d)(?:\{,\}(?:\\!)?|,\\!)(?=\d)", _SEPARATOR),
+        (r"(?<=\d)(?:\\,|\\!){1,2}(?=\d{3}(?!\d))", ""),
+        (r"(\.\d{3}(?:\\,\d{3})*)\\,(?=\d{1,3}(?!\d))", _joined),
+        (r"\{\s*([:=])\s*\}", r"\1"),
+        (r"\\(?:boxed|fbox)\s*(?=-?\d)", ""),
+        (r"\\(?:mathrm|mathit|mathbf|text)\s+([a-zA-Z])(?![a-zA-Z])", r" \1 "),
         (r"(?<!\\)\\[,;:> \n]|~", " "),
         (r"\\!", ""),
         (r"\\(?:text)?color\s*\{[^{}]{0,40}\}", ""),
         (r"\\\\\s*$", ""),
-        (r"\\\$|\\pounds(?![a-zA-Z])|[€£¥]", ""),
         (r"(?<!\\)\\[()\[\]]|\$|\*\*|`", " "),
         (r"\\[dtc]frac(?![a-zA-Z])", r"\\frac"),
         (r"\\[dt]binom(?![a-zA-Z])", r"\\binom"),
@@ -79,6 +93,9 @@ _REWRITINGS = [
         (r"\\rbrace(?![a-zA-Z])", r"\\}"),
         (r"\\leq(?:slant)?(?![a-zA-Z])", r"\\le "),
         (r"\\geq(?:slant)?(?![a-zA-Z])", r"\\ge "),
+        (r"\\mathbb\s*([A-Z])|\\([RNZQC])(?![a-zA-Z])", _blackboard),
+        (r"\\(?:smallsetminus)(?![a-zA-Z])", r"\\setminus "),
+        (r"\(\s*\\?(?:b|p)?mod(?![a-z])\s*([0-9a-zA-Z]{1,9})\s*\)", r"\\pmod{\1}"),
         (r"\\neq(?![a-zA-Z])|\\not\s*=", r"\\ne "),
         (r"\\[lr]?vert(?![a-zA-Z])", "|"),
         (r"\\varnothing(?![a-zA-Z])", r"\\emptyset "),
@@ -88,6 +105,10 @@ _REWRITINGS = [
         (r"\\(?:percent|%)", "%"),
         (r"\\(?:overline|bar)(?![a-zA-Z])\s*(\d)", r"\\overline{\1}"),
         (r"\\bar\s*\{", r"\\overline{"),
+        (
+            r"(\.\d*)\\dot(?:\{(\d+)\}|\s*(\d))(?:(\d*)\\dot(?:\{(\d)\}|\s*(\d)))?",
+            lambda found: rf"{found[1]}\overline{{{''.join(digits or '' for digits in found.groups()[1:])}}}",
+        ),
         (r"\\frac\s*([0-9a-zA-Z])", r"\\frac{\1}"),
         (r"\\frac\s*\{([^{}]{0,200})\}\s*([0-9a-zA-Z])", r"\\frac{\1}{\2}"),
         (r"\\sqrt\s*([0-9a-zA-Z])", r"\\sqrt{\1}"),
@@ -104,15 +125,8 @@ def clean(answer: str) -> str:
 
     What stood in a command for text is left between `TEXT_OPEN` and `TEXT_CLOSE`.
     """
-    text = re.sub(
-        "[⁰¹²³⁴-⁹⁺⁻ⁿ]+", lambda run: "^{" + "".join(map(_SUPERSCRIPTS.__getitem__, run.group())) + "}", answer
-    )
-    text = re.sub("[₀-₉]+", lambda run: "_{" + "".join(map(_SUBSCRIPTS.__getitem__, run.group())) + "}", text)
-    text = re.sub(r"√\s*(\d+|[a-zA-Z])", r"\\sqrt{\1}", text).replace("√", r"\sqrt ")
-    text = unicodedata.normalize("NFKC", text.translate(_CHARACTERS)).translate(_CHARACTERS)
-    # A control character or half of a pair is no mathematics: mark it, so that "4␀2" does not become 42.
-    text = "".join(_visible(character) for character in text)
-    text = _without_styles(text)
+    text = answer if answer.isascii() and answer.isprintable() else _plain_characters(answer)
+    text = _without_needless_text(_without_styles(_with_currencies(text)))
     for pattern, replacement in _REWRITINGS:
         text = pattern.sub(replacement, text)
     if re.search(rf"{_SEPARATOR}\d{{1,2}}(?!\d)", text):
@@ -120,64 +134,15 @@ def clean(answer: str) -> str:
     return text.replace(_SEPARATOR, "").strip()
 
 
-@dataclass(frozen=True, slots=True)
-class Atom:
-    """One element of an answer, ready to be compared."""
-
-    text: str
-    """The element without unit, percent sign and punctuation, in LaTeX."""
-    key: str
-    """`text` without spaces and needless braces: equal keys are equal answers."""
-    unit: str | None
-    """The canonical name of its unit, or the words that stand after it; None where there is neither."""
-    percent: bool
-    words: bool
-    """Whether it is a word or a phrase, not mathematics."""
-
-
-_THOUSANDS = re.compile(r"([+-]?)(\d{1,3}(?:,\d{3})+|\d{1,3}(?: \d{3})+)(\.\d+)?")
-_TEXT = TEXT_OPEN + r"\s*[^\d" + TEXT_OPEN + TEXT_CLOSE + r"]{0,40}" + TEXT_CLOSE
-_TEXT_UNIT = re.compile(
-    rf"(?<=[^\s{TEXT_OPEN}])\s*({_TEXT}(?:\s*\^\s*(?:\{{-?\d\}}|\d))?(?:\s*/\s*{_TEXT}(?:\^\d)?)*)$"
-)
-_BARE_UNIT = re.compile(rf"(?<=[\d}})\s%])\s*({UNIT}|\^\s*\\circ)(\s*\^\s*(?:\{{\d\}}|\d))?$", re.IGNORECASE)
-_PERCENT = re.compile(r"(?<=[\d}) ])\s*(?:%|per ?cent)$", re.IGNORECASE)
-_TRAILING = " .,;:"
-
-
-def read_atom(text: str) -> Atom:
-    """One element of a cleaned answer: its unit, percent sign and trailing punctuation set apart."""
-    text, unit = text.strip().rstrip(_TRAILING), None
-    if found := _TEXT_UNIT.search(text):
-        if _plain(found.group(1)).lower() in ("percent", "per cent", "%"):
-            text = text[: found.start()] + "%"
-        elif not re.search(r"\b(?:and|or|not)\b", found.group(1)):
-            unit = canonical_unit(_plain(found.group(1))) or _plain(found.group(1)).lower().removesuffix("s")
-            text = text[: found.start()]
-    stood_in_text = TEXT_OPEN in text
-    text = re.sub(r"\s+", " ", text.replace(TEXT_OPEN, " ").replace(TEXT_CLOSE, " ")).strip().rstrip(_TRAILING)
-    if found := _BARE_UNIT.search(text):
-        unit = canonical_unit(found.group(1) + re.sub(r"[\s{}]", "", found.group(2) or ""))
-        text = text[: found.start()].rstrip()
-    percent = bool(found := _PERCENT.search(text))
-    if found:
-        text = text[: found.start()].rstrip()
-    if number := _THOUSANDS.fullmatch(text):
-        text = number[1] + number[2].replace(",", "").replace(" ", "") + (number[3] or "")
-    words = (
-        re.fullmatch(r"[a-zA-Z][a-zA-Z' -]*", text) is not None and (stood_in_text or len(text) > 3) and len(text) > 1
+def _plain_characters(answer: str) -> str:
+    text = re.sub(
+        "[⁰¹²³⁴-⁹⁺⁻ⁿ]+", lambda run: "^{" + "".join(map(_SUPERSCRIPTS.__getitem__, run.group())) + "}", answer
     )
-    return Atom(text, _key(text), unit, percent, words)
-
-
-def _key(text: str) -> str:
-    text = re.sub(r"\s*(\\[a-zA-Z]+)\s+(?![a-zA-Z])", r"\1", text)
-    text = re.sub(r"(?<!\d) | (?!\d)", "", re.sub(r"(\\[a-zA-Z]+) (?=[a-zA-Z])", r"\1{}", text))
-    return re.sub(r"([\^_])\{(\w)\}", r"\1\2", text)
-
-
-def _plain(text: str) -> str:
-    return re.sub(rf"[\s{{}}{TEXT_OPEN}{TEXT_CLOSE}]+", " ", text).strip()
+    text = re.sub("[₀-₉]+", lambda run: "_{" + "".join(map(_SUBSCRIPTS.__getitem__, run.group())) + "}", text)
+    text = re.sub(r"√\s*(\d+|[a-zA-Z])", r"\\sqrt{\1}", text).replace("√", r"\sqrt ")
+    text = unicodedata.normalize("NFKC", text.translate(_CHARACTERS)).translate(_CHARACTERS)
+    # A control character or half of a pair is no mathematics: mark it, so that "4␀2" does not become 42.
+    return "".join(_visible(character) for character in text)
 
 
 def _visible(character: str) -> str:
@@ -215,3 +180,45 @@ def _without_styles(text: str) -> str:
         pieces.append(text[position:end])
         position = end
     return "".join(pieces)
+
+
+def _with_currencies(text: str) -> str:
+    r"""A sign of currency is the name of its unit, as in \text{…}."""
+    return _CURRENCY.sub(lambda sign: f"{TEXT_OPEN}{CURRENCIES[sign.group()]}{TEXT_CLOSE}", text)
+
+
+_CURRENCY = re.compile(f"(?:{'|'.join(map(re.escape, CURRENCIES))})(?![a-zA-Z])")
+_MARKED = re.compile(f"{TEXT_OPEN}([^{TEXT_OPEN}{TEXT_CLOSE}]*){TEXT_CLOSE}")
+_ORDINAL = re.compile(
+    rf"(\d)\s*(?:\^\s*\{{?)?\s*(?:{TEXT_OPEN}\s*(?:st|nd|rd|th)\s*{TEXT_CLOSE}|th(?![a-zA-Z]))\s*(?:(?<!\^)\}})?"
+)
+
+
+def _without_needless_text(text: str) -> str:
+    r"""\text{…} around a letter, a number or a function says nothing; around words it keeps its marks."""
+    text = _ORDINAL.sub(_ordinal, text)
+    if TEXT_OPEN not in text:
+        return text
+    for _ in range(3):
+        text = _MARKED.sub(_unmarked, text)
+    return re.sub(rf"_\s*\{{\s*{TEXT_OPEN}([a-zA-Z ]*){TEXT_CLOSE}\s*\}}", r"_{\1}", text)
+
+
+def _ordinal(found: re.Match[str]) -> str:
+    opened, closed = found.group().count("{"), found.group().count("}")
+    return found[1] if opened == closed else found.group()
+
+
+def _unmarked(found: re.Match[str]) -> str:
+    content = re.sub(r"\\[,;:! ]|~|\s", " ", found[1]).strip()
+    if is_known_unit(content):
+        return f"{TEXT_OPEN}{content}{TEXT_CLOSE}"
+    if content in FUNCTIONS:
+        return f"\\{content} "
+    if content in ("mod", "bmod"):
+        return "\\bmod "
+    if re.search(r"[^\W\d_]{2}", content) and not re.search(r"\d", content):
+        return found.group()
+    if re.search(r"(?<![^\W\d_])[apAP]\.\s?[mM]\.?", content):
+        return found.group()
+    return f" {content} "

@@ -3,12 +3,14 @@
 The owner uses no signals, no threads, no `multiprocessing`: workers are plain subprocesses (a fresh interpreter, so a
 CUDA context, an event loop or a daemonic parent does not matter), and the calling thread itself waits for them. Limits
 are enforced by the kernel inside the worker (see `worker`); the owner's deadline is a last resort for a worker that
-is stopped or stuck.
+is stopped or stuck. A comparison that the wall clock ended before its CPU time was used is tried again, with six times
+the patience: a busy machine is not a hard answer.
 """
 
 import atexit
 import contextlib
 import json
+import logging
 import os
 import selectors
 import signal
@@ -21,10 +23,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from abcgrpo.grading.worker import WALL_CLOCK_FACTOR, receive, send
+from abcgrpo.grading.worker import receive, send
 
-Outcome = Literal["equal", "different", "parsed", "unparsable", "timeout", "killed"]
+logger = logging.getLogger(__name__)
 
+Outcome = Literal["equal", "different", "timeout", "killed"]
+_Ending = Literal["equal", "different", "timeout", "killed", "starved"]
+
+_WALL_CLOCK_FACTORS = (10, 60)
+"""The wall-clock backstop of the first and the second try, as multiples of the limit on CPU time."""
 _START_SECONDS = 180.0
 _GRACE_SECONDS = 5.0
 _PROGRAM = (
@@ -35,10 +42,10 @@ _PROGRAM = (
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One comparison, or with `answer` None the question whether the gold parses."""
+    """One comparison."""
 
     gold: str
-    answer: str | None
+    answer: str
     tolerance: float | None = None
 
 
@@ -48,7 +55,7 @@ class WorkerPool:
     Args:
         workers: at most so many; by default one for each CPU that this process may use, 8 at most.
         cpu_seconds: CPU time for one comparison, counted from the worker's start of it. The wall clock's backstop is
-            three times that.
+            ten times that; where it strikes first, a second try has 60 times that.
         memory_bytes: what one comparison may allocate beyond what a worker has loaded.
 
     Raises:
@@ -78,7 +85,7 @@ class WorkerPool:
         `progress` is called with the number of jobs done, after each.
 
         Raises:
-            RuntimeError: a worker cannot start, for instance where math-verify is not installed.
+            RuntimeError: a worker cannot start, for instance where sympy is not installed.
         """
         if os.getpid() != self._owner:
             self._forget()
@@ -86,22 +93,30 @@ class WorkerPool:
         if not jobs:
             return outcomes
         waiting = deque(range(len(jobs)))
+        starved: set[int] = set()
         held = self._borrow(len(jobs))
         done = 0
         try:
             while done < len(jobs):
                 for worker in held:
                     while waiting and worker.ready and worker.position is None:
-                        if worker.start(waiting[0], jobs[waiting[0]], self.cpu_seconds):
+                        factor = _WALL_CLOCK_FACTORS[waiting[0] in starved]
+                        if worker.start(waiting[0], jobs[waiting[0]], self.cpu_seconds, factor * self.cpu_seconds):
                             waiting.popleft()
-                for worker, outcome in self._wait(held):
+                for worker, ending in self._wait(held):
                     position = worker.position
                     worker.position = None
-                    if position is not None:
-                        outcomes[position] = outcome
-                        done += 1
-                        if progress:
-                            progress(done)
+                    if position is None:
+                        continue
+                    if ending == "starved" and position not in starved:
+                        starved.add(position)
+                        waiting.append(position)
+                        logger.info("a comparison got no CPU time within its wall-clock limit: it is tried again")
+                        continue
+                    outcomes[position] = "timeout" if ending == "starved" else ending
+                    done += 1
+                    if progress:
+                        progress(done)
                     if (self._waiting and len(held) > 1) or len(held) > len(jobs) - done:
                         held.remove(worker)
                         self._give_back([worker])
@@ -147,7 +162,7 @@ class WorkerPool:
             self._owned -= len(spent)
             self._changed.notify_all()
 
-    def _wait(self, held: "list[_Worker]") -> "list[tuple[_Worker, Outcome]]":
+    def _wait(self, held: "list[_Worker]") -> "list[tuple[_Worker, _Ending]]":
         """The workers that finished, after waiting for at least one event; the dead are replaced in place."""
         with selectors.DefaultSelector() as selector:
             for worker in held:
@@ -155,7 +170,7 @@ class WorkerPool:
             deadlines = [worker.deadline for worker in held if worker.deadline is not None]
             patience = max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
             events = [key.data for key, _ in selector.select(patience)]
-        finished: list[tuple[_Worker, Outcome]] = []
+        finished: list[tuple[_Worker, _Ending]] = []
         for worker in events:
             message = worker.receive()
             if message is None:
@@ -174,7 +189,7 @@ class WorkerPool:
                 if not worker.ready:
                     worker.failed = True
                     raise RuntimeError(f"a grading worker did not start within {_START_SECONDS:.0f} s")
-                finished.append((worker, "timeout"))
+                finished.append((worker, "starved"))
                 worker.restart()
         return finished
 
@@ -212,17 +227,17 @@ class _Worker:
         self.ready = False
         self.deadline: float | None = time.monotonic() + _START_SECONDS
 
-    def start(self, position: int, job: Job, cpu_seconds: float) -> bool:
-        """Hand over a job; False where the worker had died in the meantime and is being replaced."""
+    def start(self, position: int, job: Job, cpu_seconds: float, wall_seconds: float) -> bool:
+        """Hand over a job, with its limits; False where the worker had died in the meantime and is being replaced."""
         self.job += 1
         message = {"job": self.job, "gold": job.gold, "answer": job.answer, "tolerance": job.tolerance}
         try:
-            send(self._requests, {**message, "cpu_seconds": cpu_seconds})
+            send(self._requests, {**message, "cpu_seconds": cpu_seconds, "wall_seconds": wall_seconds})
         except BrokenPipeError:
             self.restart()
             return False
         self.position = position
-        self.deadline = time.monotonic() + WALL_CLOCK_FACTOR * cpu_seconds + _GRACE_SECONDS
+        self.deadline = time.monotonic() + wall_seconds + _GRACE_SECONDS
         return True
 
     def receive(self) -> dict[str, Any] | None:

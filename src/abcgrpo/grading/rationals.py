@@ -8,6 +8,8 @@ import re
 from fractions import Fraction
 from functools import lru_cache
 
+from abcgrpo.grading.expressions import Unreadable
+
 _LARGEST_BITS = 20_000
 """Numerators and denominators beyond this are left to computer algebra in a worker process."""
 _LONGEST = 1500
@@ -18,11 +20,9 @@ _TOKEN = re.compile(
     r"|\.\d+(?:[eE][+-]?\d+(?![\w.]))?)|\\(?:frac|cdot)(?![a-zA-Z])|[-+/^!(){}])"
 )
 _REPEATING = re.compile(r"(\d*)\.(\d*)(?:\\overline\{(\d+)\}|\((\d+)\))")
+_AMBIGUOUS = re.compile(r"(?!1e)\d+e[+-]\d")
+"""2e-3 may be twice Euler's number less 3; 2.0e-3, 2e-03, 1e-3 and 2E-3 are decimals."""
 _MIXED = re.compile(r"([+-]?)(\d{1,9}) (\d{1,9})\s?/\s?(\d{1,9})")
-
-
-class _NotRational(Exception):
-    """The text is no expression of this grammar, or its value is too large or does not exist."""
 
 
 @lru_cache(maxsize=8192)
@@ -40,7 +40,7 @@ def rational(text: str) -> Fraction | None:
         parser = _Parser(text)
         value = parser.sum(0)
         return value if parser.finished else None
-    except (_NotRational, ZeroDivisionError):
+    except (Unreadable, ZeroDivisionError):
         return None
 
 
@@ -50,7 +50,7 @@ def _signed(sign: str, value: Fraction) -> Fraction:
 
 def _bounded(value: Fraction) -> Fraction:
     if max(value.numerator.bit_length(), value.denominator.bit_length()) > _LARGEST_BITS:
-        raise _NotRational
+        raise Unreadable
     return value
 
 
@@ -63,7 +63,7 @@ class _Parser:
             if found is None:
                 if text[position:].isspace():
                     break
-                raise _NotRational
+                raise Unreadable
             self.tokens.append(("number" if found["number"] else "sign", found.group().strip()))
             position = found.end()
         self.position = 0
@@ -77,7 +77,7 @@ class _Parser:
 
     def take(self, expected: str) -> None:
         if self.peek() != expected:
-            raise _NotRational
+            raise Unreadable
         self.position += 1
 
     def sum(self, depth: int) -> Fraction:
@@ -108,48 +108,55 @@ class _Parser:
             elif operator == "(" or (self.tokens[self.position - 1][1] == ")"):
                 value = value * self.power(depth)
             else:
-                raise _NotRational  # two numbers side by side
+                raise Unreadable  # two numbers side by side
             value, whole = _bounded(value), False
         return value
 
     def _proper_fraction(self, depth: int) -> Fraction:
         fraction = self.power(depth)
-        if not 0 <= fraction < 1:
-            raise _NotRational  # 3\frac{4}{2}: a sum or a product, who knows
+        if not 0 < fraction < 1:
+            raise Unreadable  # 3\frac{4}{2}: a sum or a product, who knows
         return fraction
 
     def power(self, depth: int) -> Fraction:
         base = self.primary(_deeper(depth))
+        step = 0
         while self.peek() == "!":
             self.position += 1
-            if base.denominator != 1 or not 0 <= base <= 1500:
-                raise _NotRational
-            base = _bounded(Fraction(math.factorial(int(base))))
+            step += 1
+        if step:  # 5! is 5·4·3·2·1, and 5!! is 5·3·1
+            if base.denominator != 1 or not 0 <= base <= 1500 or step > 2:
+                raise Unreadable
+            base = _bounded(Fraction(math.prod(range(int(base), 0, -step))))
         if self.peek() != "^":
             return base
         self.position += 1
         sign = self.peek() if self.peek() in ("+", "-") else ""
         self.position += bool(sign)
         exponent = _signed(sign, self.power(_deeper(depth)))
+        if self.peek() == "!":
+            raise Unreadable  # 2^3! has two readings
         size = max(base.numerator.bit_length(), base.denominator.bit_length())
         if exponent.denominator != 1 or size * abs(exponent) > _LARGEST_BITS or (base == 0 and exponent <= 0):
-            raise _NotRational
+            raise Unreadable
         return base ** int(exponent)
 
     def primary(self, depth: int) -> Fraction:
         if self.finished:
-            raise _NotRational
+            raise Unreadable
         kind, token = self.tokens[self.position]
         self.position += 1
         if kind == "number":
-            return _number(token)
+            if _AMBIGUOUS.fullmatch(token):
+                raise Unreadable
+            return decimal_value(token)
         if token == "\\frac":
             numerator = self._group("{", "}", depth)
             return _bounded(numerator / self._group("{", "}", depth))
         if token in ("(", "{"):
             self.position -= 1
             return self._group(token, ")" if token == "(" else "}", depth)
-        raise _NotRational
+        raise Unreadable
 
     def _group(self, opening: str, closing: str, depth: int) -> Fraction:
         self.take(opening)
@@ -160,22 +167,26 @@ class _Parser:
 
 def _deeper(depth: int) -> int:
     if depth > _DEEPEST:
-        raise _NotRational
+        raise Unreadable
     return depth + 1
 
 
-def _number(token: str) -> Fraction:
-    """A decimal: 12, 1.5, .5, 1.5e-7, and repeating ones, 0.1\\overline{6} or 0.1(6)."""
+def decimal_value(token: str) -> Fraction:
+    """A decimal: 12, 1.5, .5, 1.5e-7, and repeating ones, 0.1\\overline{6} or 0.1(6).
+
+    Raises:
+        Unreadable: more digits or a larger exponent than rational arithmetic is used for.
+    """
     mantissa, _, exponent = token.lower().partition("e") if "\\" not in token else (token, "", "")
     scale = int(exponent or 0)
     if abs(scale) > _LARGEST_BITS // 4:
-        raise _NotRational
+        raise Unreadable
     if repeating := _REPEATING.fullmatch(mantissa):
         whole, fixed, period = repeating[1], repeating[2], repeating[3] or repeating[4]
         unit = 10 ** len(fixed)
         value = Fraction(int((whole + fixed) or 0), unit) + Fraction(int(period), unit * (10 ** len(period) - 1))
     elif "(" in mantissa or "\\" in mantissa:
-        raise _NotRational
+        raise Unreadable
     else:
         value = Fraction(mantissa.rstrip(".") or "0")
     return _bounded(value * Fraction(10) ** scale)

@@ -5,17 +5,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from abcgrpo.grading.grader import gold_text, parse_golds
-from abcgrpo.grading.pool import WorkerPool
 
 _MOST_SHOWN = 10
 
 
 @dataclass
 class RowChecker:
-    """Checks rows one after another; remembers the prompts that it has seen.
-
-    The golds' meaning is not asked of a worker here: `check_rows` does that for all rows at once.
-    """
+    """Checks rows one after another; remembers the prompts that it has seen. `check_rows` also reads the golds."""
 
     prompt_column: str = "problem"
     answer_column: str = "answer"
@@ -51,16 +47,12 @@ class RowChecker:
 def check_rows(
     rows: Iterable[Mapping[str, Any]],
     checker: RowChecker | None = None,
-    pool: WorkerPool | None = None,
     numbers: Iterable[int] | None = None,
 ) -> list[str]:
     """What is wrong with a data set, one line for each finding ("row 3: …"); empty where nothing is.
 
-    Every gold is parsed, in worker processes where it takes algebra. `numbers` are those of the rows in their source,
-    where some have been left out; by default they are counted from 0.
-
-    Raises:
-        RuntimeError: worker processes are needed and cannot start.
+    Every gold is read. `numbers` are those of the rows in their source, where some have been left out; by default they
+    are counted from 0.
     """
     checker = checker or RowChecker()
     findings: list[str] = []
@@ -70,7 +62,7 @@ def check_rows(
     for index, row in zip(numbers, rows, strict=True):
         findings += [f"row {index}: {problem}" for problem in checker.problems(index, row)]
         texts.append(gold_text(row.get(checker.answer_column)))
-    for index, text, parses in zip(numbers, texts, parse_golds(texts, pool), strict=True):
+    for index, text, parses in zip(numbers, texts, parse_golds(texts), strict=True):
         if text is not None and not parses:
             findings.append(f"row {index}: {checker.answer_column!r} cannot be parsed: {text[:80]!r}")
     return findings

@@ -3,13 +3,19 @@ r"""The outer shape of an answer: one element, or a list, set, tuple or interval
 import re
 from dataclasses import dataclass
 
-from abcgrpo.grading.normalization import TEXT_CLOSE, TEXT_OPEN, Atom, read_atom
+from abcgrpo.grading.atoms import Atom, plain_words, read_atom
+from abcgrpo.grading.normalization import TEXT_CLOSE, TEXT_OPEN
+from abcgrpo.grading.number_words import number_of_words
 
 _DEEPEST = 8
 _OPENING = {"(": ")", "[": "]", "\\{": "\\}", "\\langle": "\\rangle"}
 _TOKEN = re.compile(r"\\[{}]|\\[lr]angle(?![a-z])|\\(?:begin|end)\{|\\.|[()\[\]{},;]", re.DOTALL)
 _CONJUNCTION = re.compile(rf"[{TEXT_OPEN}\s]+(?:and|or)[{TEXT_CLOSE}\s]+")
-_LABEL_OF_LIST = re.compile(r"(?:[a-zA-Z](?:_\w)?|\([a-zA-Z](?:\s?,\s?[a-zA-Z]){1,4}\))\s?(?:=|\\in(?![a-z]))\s?")
+_LABEL_OF_LIST = re.compile(
+    r"(?:[a-zA-Z](?:_\w)?|\((?P<names>[a-zA-Z](?:_\w)?(?:\s?,\s?[a-zA-Z](?:_\w)?){1,4})\))\s?(?:=|\\in(?![a-z]))\s?"
+)
+_CONDITION = re.compile(r"[<>|:]|\\(?:mid|le|ge|ne|lt|gt|in)(?![a-zA-Z])")
+_ONE_NUMBER = re.compile(rf"(?:{TEXT_OPEN}[a-z ]+{TEXT_CLOSE}\s*)?[+-]?\d{{1,3}}(?:,\d{{3}})+(?:\.\d*)?\D{{0,60}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,11 +23,15 @@ class Collection:
     kind: str
     r"""The brackets: "()", "[]", "(]", "[)", "{}" for \{…\}, "list" where there are none."""
     items: tuple["Collection | Atom", ...]
+    labels: tuple[str, ...] = ()
+    """The names of the elements, in their order, where the answer gives them: (x, y) = (1, 2)."""
 
 
 def read_structure(text: str, depth: int = 0) -> Collection | Atom:
     r"""A cleaned answer taken apart at its outer brackets and commas; \pm is a list of two; (5) is 5."""
     text = text.lstrip(" ,;").rstrip(" .,;")
+    if (number := number_of_words(plain_words(text))) is not None:
+        return Atom(str(number), str(number))
     if depth > _DEEPEST or "\\begin{" in text:
         return read_atom(text)
     if depth == 0 and _CONJUNCTION.search(text):
@@ -30,15 +40,19 @@ def read_structure(text: str, depth: int = 0) -> Collection | Atom:
     if (enclosed := _enclosed(bare)) is not None:
         kind, inside = enclosed
         parts = _split(inside)
+        if kind == "{}" and _CONDITION.search(inside):
+            return read_atom(text)  # a set by what its members fulfil
         if len(parts) > 1 or kind == "{}":
-            return Collection(kind, tuple(read_structure(part, depth + 1) for part in parts if part.strip()))
+            items = tuple(read_structure(part, depth + 1) for part in parts if part.strip())
+            labels = tuple(re.split(r"\s?,\s?", label["names"])) if label and label["names"] else ()
+            return Collection(kind, items, labels if len(labels) == len(items) else ())
         if kind in ("()", "[]") and inside.strip():
             return read_structure(inside, depth + 1)
         return read_atom(text)
     if bare.strip() == "\\emptyset":
         return Collection("{}", ())
     parts = _split(text)
-    if len(parts) > 1 and not re.fullmatch(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d*)?\D{0,60}", text):
+    if len(parts) > 1 and not _ONE_NUMBER.fullmatch(text):
         return Collection("list", tuple(read_structure(part, depth + 1) for part in parts if part.strip()))
     if re.search(r"\\pm(?![a-zA-Z])", text):
         signs = (("+", "-"), ("-", "+"))

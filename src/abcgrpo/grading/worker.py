@@ -3,8 +3,9 @@
 Started by `pool` as a fresh interpreter. It imports computer algebra once and then forks a child that does the work;
 whenever the child dies, it says so and forks the next one, which takes milliseconds. The kernel enforces the child's
 limits, inside C code too, with the default actions of two interval timers: SIGPROF for CPU time, SIGALRM for the wall
-clock, both counted from the moment the child starts on a comparison, and an address-space limit. When the process that
-started the worker goes away, reading gives end-of-file and the worker ends.
+clock, both counted from the moment the child starts on a comparison, and an address-space limit. A comparison that the
+wall clock ended before its CPU time was used is `starved`, which says that the machine was busy, not that the answer is
+hard. When the process that started the worker goes away, reading gives end-of-file and the worker ends.
 
 A message is a 4-byte length and that many bytes of JSON in ASCII, which carries NUL and lone surrogates unharmed.
 """
@@ -17,12 +18,12 @@ import resource
 import signal
 import struct
 import sys
+import time
 from typing import Any
 
 OUT_OF_MEMORY = 3
 RETIRED = 4
-WALL_CLOCK_FACTOR = 3
-"""The wall-clock backstop, as a multiple of the limit on CPU time."""
+_CURRENT = "qdd"
 _GROWTH_BEFORE_RETIRING = 96 << 20
 """A child whose memory grew by this much (caches) is replaced between two comparisons, far from its limit."""
 
@@ -41,23 +42,31 @@ def main(memory_bytes: int) -> None:
         send(replies, {"failed": f"{type(error).__name__}: {error}"})
         return
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    current_job = mmap.mmap(-1, 8)  # shared with the child: which comparison it is at; 0 for none
+    # Shared with the child: which comparison it is at (0 for none), its limit, its CPU time when it began.
+    current_job = mmap.mmap(-1, struct.calcsize(_CURRENT))
     send(replies, {"ready": os.getpid()})
     while True:
-        current_job[:] = struct.pack("q", 0)
+        current_job[:] = struct.pack(_CURRENT, 0, 0.0, 0.0)
         child = os.fork()
         if child == 0:
             with contextlib.suppress(BrokenPipeError, KeyboardInterrupt):
                 os._exit(_serve(requests, replies, memory_bytes, current_job))
             os._exit(0)
-        _, status = os.waitpid(child, 0)
+        _, status, usage = os.wait4(child, 0)
         code = os.waitstatus_to_exitcode(status)
         if code == 0:
             return
-        (job,) = struct.unpack("q", current_job[:])
+        job, cpu_seconds, before = struct.unpack(_CURRENT, current_job[:])
         if job:
-            timed_out = code in (-signal.SIGPROF, -signal.SIGALRM)
-            send(replies, {"job": job, "outcome": "timeout" if timed_out else "killed"})
+            used = usage.ru_utime + usage.ru_stime - before
+            send(replies, {"job": job, "outcome": _outcome(code, used, cpu_seconds)})
+
+
+def _outcome(code: int, used: float, cpu_seconds: float) -> str:
+    """What became of a comparison during which the child ended with this exit code."""
+    if code == -signal.SIGALRM:
+        return "starved" if used < cpu_seconds else "timeout"
+    return "timeout" if code == -signal.SIGPROF else "killed"
 
 
 def _serve(requests: int, replies: int, memory_bytes: int, current_job: mmap.mmap) -> int:
@@ -70,24 +79,21 @@ def _serve(requests: int, replies: int, memory_bytes: int, current_job: mmap.mma
     loaded = _memory()
     resource.setrlimit(resource.RLIMIT_AS, (loaded + memory_bytes, loaded + memory_bytes))
     while (message := receive(requests)) is not None:
-        current_job[:] = struct.pack("q", message["job"])
         cpu_seconds = message["cpu_seconds"]
-        signal.setitimer(signal.ITIMER_REAL, WALL_CLOCK_FACTOR * cpu_seconds)
+        current_job[:] = struct.pack(_CURRENT, message["job"], cpu_seconds, time.process_time())
+        signal.setitimer(signal.ITIMER_REAL, message["wall_seconds"])
         signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
         try:
-            if message["answer"] is None:
-                outcome = "parsed" if symbolic.gold_parses(message["gold"]) else "unparsable"
-            else:
-                equal = symbolic.equivalent(message["gold"], message["answer"], message["tolerance"])
-                outcome = "equal" if equal else "different"
+            equal = symbolic.equivalent(message["gold"], message["answer"], message["tolerance"])
+            outcome = "equal" if equal else "different"
         except MemoryError:
             return OUT_OF_MEMORY
         except Exception:  # algebra that fails has not shown the two to be equal
-            outcome = "unparsable" if message["answer"] is None else "different"
+            outcome = "different"
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
         send(replies, {"job": message["job"], "outcome": outcome})
-        current_job[:] = struct.pack("q", 0)
+        current_job[:] = struct.pack(_CURRENT, 0, 0.0, 0.0)
         if _memory() > loaded + _GROWTH_BEFORE_RETIRING:
             return RETIRED
     return 0

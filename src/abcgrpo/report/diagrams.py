@@ -21,9 +21,9 @@ def rule_panels(arms: list[str], curves: dict[str, Any]) -> list[Panel]:
 
     Args:
         arms: all arms of the report, in order.
-        curves: as `abcgrpo.curves.rule_curves` computes them with the objective.
+        curves: by arm, as `abcgrpo.curves.rule_curve` computes them with the rule.
     """
-    if not curves.get("rules"):
+    if not curves:
         return []
     return [_rule_panel(arms, curves, kind, side) for side in SIDES for kind in KINDS]
 
@@ -33,10 +33,10 @@ def _rule_panel(arms: list[str], curves: dict[str, Any], kind: str, side: str) -
     title, axis = KINDS[kind]
     rows = [
         {"arm": arm, "r": ratio, "value": value}
-        for arm, by_side in curves["rules"].items()
-        for ratio, value in zip(curves["ratio"], by_side[side][kind], strict=True)
+        for arm, curve in curves.items()
+        for ratio, value in zip(curve["ratio"], curve[side][kind], strict=True)
     ]
-    furthest = max(curves["ratio"])
+    furthest = max(row["r"] for row in rows)
     x = alt.X("r:Q", title="importance ratio r", scale=alt.Scale(domain=[0, furthest], nice=False))
     values = [row["value"] for row in rows]
     y = alt.Y("value:Q", title=axis, scale=alt.Scale(domain=[min(0, *values), max(0, *values)], nice=True))
@@ -44,7 +44,7 @@ def _rule_panel(arms: list[str], curves: dict[str, Any], kind: str, side: str) -
         shown(alt.Chart(alt.Data(values=[row for row in rows if row["arm"] == arm])))
         .mark_line(strokeWidth=width)
         .encode(x=x, y=y, color=colour(arms), strokeDash=dash(arms))
-        for arm, width in zip(curves["rules"], _widths(len(curves["rules"])), strict=True)
+        for arm, width in zip(curves, _widths(len(curves)), strict=True)
     ]
     lines[0] = lines[0].add_params(picked())
     tooltip = [alt.Tooltip("arm:N"), alt.Tooltip("r:Q", format=".2f"), alt.Tooltip("value:Q", format=".3f")]

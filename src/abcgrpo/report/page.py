@@ -9,7 +9,6 @@ import vl_convert
 from abcgrpo.report.claims import AGREEMENT, stated_text, value_text
 from abcgrpo.report.document import COMPARISON_COLUMNS, READING_CLIP_EVENTS, comparison_rows
 from abcgrpo.report.figures import Panel
-from abcgrpo.report.runs import THRESHOLDS
 from abcgrpo.report.style import HIDDEN, ZOOM, look
 from abcgrpo.report.tables import LOG_COLUMNS, log_rows, metric_names, metric_title, rows
 
@@ -33,7 +32,6 @@ def page(summary: dict[str, Any], panels: list[Panel]) -> str:
         other_rows=comparison_rows(summary, in_family=False),
         log_columns=LOG_COLUMNS,
         log_rows=list(log_rows(summary)),
-        thresholds=THRESHOLDS,
         stated_text=stated_text,
         value_text=value_text,
         agreement=AGREEMENT,

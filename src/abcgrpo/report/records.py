@@ -71,6 +71,8 @@ class Records:
     """The arms that experiments name, whether there are runs of them or not."""
     conditions: list[str] = field(default_factory=list)
     """Those that experiments name, in their order."""
+    additions: list[str] = field(default_factory=list)
+    """What was changed in an experiment after results existed, in sentences."""
 
     @property
     def by_arm(self) -> dict[str, list[RunRecord]]:
@@ -148,6 +150,11 @@ def _load_experiment(directory: Path, records: Records) -> None:
     for path in sorted((directory / BASE / EVALUATION).glob(f"*/*/{SETTINGS}")):
         if found := _evaluation(path.parent, records):
             records.base[path.parent.name] = found
+    records.additions += [
+        f"Not fixed beforehand: on {each['time'][:10]}, with {each['finished_runs']} runs finished, "
+        f"{'; '.join(each['changes'])}."
+        for each in experiment.get("history", [])
+    ]
     conditions = list(experiment.get("conditions") or [])
     records.conditions += conditions
     under: list[str | None] = conditions or [None]

@@ -6,9 +6,6 @@ from abcgrpo.report.records import RunRecord
 
 OF_A_RUN = ("seed", "output_dir", "run_name")
 """Fields of a recipe that tell one run of an arm from another."""
-THRESHOLDS = {"eps_pos_high": "ε1 (Q1)", "eps_pos_low": "ε2 (Q2)", "eps_neg_high": "ε3 (Q4)", "eps_neg_low": "ε4 (Q3)"}
-FAMILY = ("grpo", "bnpo", "dapo", "dr_grpo")
-"""The loss types that are reductions of one token loss, which four thresholds describe; TRL's others are not."""
 
 
 def recipe_of(runs: list[RunRecord]) -> dict[str, Any] | None:
@@ -19,24 +16,21 @@ def recipe_of(runs: list[RunRecord]) -> dict[str, Any] | None:
     return {name: value for name, value in manifest["recipe"].items() if name not in OF_A_RUN}
 
 
-def boundaries_of(runs: list[RunRecord]) -> dict[str, float | str] | None:
-    """The four thresholds that an arm is trained with; None where they are not known, or do not describe its loss.
+def rule_of(runs: list[RunRecord]) -> dict[str, Any] | None:
+    """The clipping rule of an arm, `name` and parameters, as its runs recorded it; None without one."""
+    return next((run.manifest["rule"] for run in runs if run.manifest and run.manifest.get("rule")), None)
 
-    TRL's own GRPO loss is the setting (ε_high, open, δ − 1 or open, ε) of them, which tests/trl/test_identities.py
-    shows; its cispo, sapo and others are no setting.
-    """
-    recipe = recipe_of(runs)
-    if recipe is None or recipe.get("loss_type", "grpo") not in FAMILY:
-        return None
-    if recipe.get("objective", "abc-grpo") == "abc-grpo":
-        return {name: recipe.get(name, 0.2) for name in THRESHOLDS}
-    low, delta = recipe.get("epsilon", 0.2), recipe.get("delta")
-    return {
-        "eps_pos_high": recipe.get("epsilon_high") or low,
-        "eps_pos_low": "inf",
-        "eps_neg_high": delta - 1 if delta else "inf",
-        "eps_neg_low": low,
-    }
+
+def rule_curves(by_arm: dict[str, list[RunRecord]]) -> dict[str, dict[str, Any]]:
+    """By arm, the curve of its rule as its runs recorded it; of arms with the same rule, the first one's."""
+    curves: dict[str, dict[str, Any]] = {}
+    for arm, runs in by_arm.items():
+        curve = next(
+            (run.manifest["rule_curve"] for run in runs if run.manifest and "rule_curve" in run.manifest), None
+        )
+        if curve is not None and curve not in curves.values():
+            curves[arm] = curve
+    return curves
 
 
 def configuration(by_arm: dict[str, list[RunRecord]]) -> dict[str, dict[str, Any]]:

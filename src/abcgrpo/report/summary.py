@@ -6,7 +6,7 @@ from abcgrpo.comparison.compare import RULE
 from abcgrpo.report.claims import published_claims
 from abcgrpo.report.comparison import compare_arms, comparison_sentences
 from abcgrpo.report.records import Records
-from abcgrpo.report.runs import boundaries_of, configuration, manifests
+from abcgrpo.report.runs import configuration, manifests, rule_of
 from abcgrpo.report.samples import samples
 from abcgrpo.report.scores import arm_scores, base_scores, benchmarks, differences, score_series
 from abcgrpo.report.training import arm_figures, arm_series, log_notes, ratios
@@ -19,7 +19,7 @@ def summarize(records: Records) -> dict[str, Any]:
     """Everything that the report says; docs/report.md has the schema. Shares are fractions of 1."""
     by_arm = records.by_arm
     arms = {
-        arm: arm_figures(runs) | {"boundaries": boundaries_of(runs), "evaluation": arm_scores(records, runs) or None}
+        arm: arm_figures(runs) | {"rule": rule_of(runs), "evaluation": arm_scores(records, runs) or None}
         for arm, runs in by_arm.items()
     }
     ratio = ratios({arm: content["entropy"]["final"] for arm, content in arms.items()})
@@ -42,7 +42,8 @@ def summarize(records: Records) -> dict[str, Any]:
         "notes": _notes(records),
         "missing": records.missing,
     }
-    return summary | {"verdict": comparison_sentences(records, compared) or _verdict(summary)}
+    verdict = comparison_sentences(records, compared) or _verdict(summary)
+    return summary | {"verdict": [*verdict, *records.additions]}
 
 
 def _verdict(summary: dict[str, Any]) -> list[str]:

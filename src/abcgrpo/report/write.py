@@ -14,25 +14,25 @@ from abcgrpo.report.document import latex, markdown
 from abcgrpo.report.figures import Panel, panels
 from abcgrpo.report.page import page
 from abcgrpo.report.records import Records
+from abcgrpo.report.runs import rule_curves
 from abcgrpo.report.summary import summarize
 from abcgrpo.report.training import table
 
 COLUMNS = ("arm", "seed", "step", "metric", "value")
 
 
-def write(records: Records, output: Path, curves: dict[str, Any] | None = None) -> dict[str, Any]:
+def write(records: Records, output: Path) -> dict[str, Any]:
     """Write all files of the report into `output` and return its summary, the content of `report.json`.
 
     Args:
         records: what runs have left.
         output: the directory.
-        curves: of the rules, from `abcgrpo.curves.rule_curves`; without them there is no figure of the rules.
     """
     summary = plain(summarize(records))
     drawn = [
         *forest_panels(summary),
         *panels(summary),
-        *rule_panels(list(summary["arms"]), curves or {}),
+        *rule_panels(list(summary["arms"]), rule_curves(records.by_arm)),
     ]
     for panel in drawn:
         _write_images(panel, output / "figures")

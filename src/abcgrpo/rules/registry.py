@@ -1,11 +1,9 @@
 """The known rules, a line each, and the function that makes one from its name."""
 
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
 from typing import Any
 
-from abcgrpo.errors import UserError, unknown_name
-from abcgrpo.named import resolve
+from abcgrpo.named import make
 from abcgrpo.rules.rule import Rule
 
 RULES = {
@@ -31,6 +29,8 @@ RULES = {
     "topr": "abcgrpo.rules.topr:TOPR",
     "sapo": "abcgrpo.rules.sapo:SAPO",
     "spo": "abcgrpo.rules.spo:SPO",
+    "self_tuned": "abcgrpo.rules.self_tuned:SelfTuned",
+    "bapo": "abcgrpo.rules.bapo:BAPO",
 }
 """Name → import path. A rule of one's own needs no line here."""
 
@@ -51,27 +51,4 @@ def resolve_rule(given: Rule | str | Mapping[str, Any], where: str = "rule") -> 
         UserError: an unknown name or parameter (the nearest known one is suggested), a value that does not fit, or an
             import path that leads to no rule.
     """
-    if isinstance(given, Rule):
-        return given
-    if isinstance(given, str):
-        given = {"name": given}
-    if not isinstance(given, Mapping) or not isinstance(given.get("name"), str):
-        raise UserError(f"{where}: a rule is a name or a mapping with a `name`, got {given!r}.")
-    name, parameters = given["name"], {key: value for key, value in given.items() if key != "name"}
-    kind = resolve(name, RULES, "rule", where)
-    if isinstance(kind, Rule) and not parameters:
-        return kind
-    if not (isinstance(kind, type) and issubclass(kind, Rule) and is_dataclass(kind)):
-        raise UserError(
-            f"{where}: {name!r} is not a clipping rule: it must be a dataclass derived from abcgrpo.rules.Rule."
-        )
-    known = [field.name for field in fields(kind) if field.init]
-    for parameter in parameters:
-        if parameter not in known:
-            if not known:
-                raise UserError(f"{where}: rule {name} has no parameters, got {parameter!r}.")
-            raise unknown_name(f"parameter of rule {name}", parameter, known, where)
-    try:
-        return kind(**parameters)
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{where}: rule {name}: {error}") from error
+    return make(given, RULES, Rule, "clipping rule", where)

@@ -8,12 +8,12 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
-from abcgrpo.named import import_path
+from abcgrpo.named import Named
 from abcgrpo.rules.parameter import check_parameters
 from abcgrpo.tokens import RatioLevel, Tokens, importance_ratio
 
 
-class Rule:
+class Rule(Named):
     """What a token's policy gradient weighs: ∂loss/∂logπ = −Â·w(r, p_old, sign Â, …).
 
     w = r where a rule leaves a token alone.
@@ -26,8 +26,6 @@ class Rule:
         ValueError: a parameter that does not fit; the message names it.
     """
 
-    name: ClassVar[str]
-    """What the rule is called everywhere. A rule of one's own leaves it out, and is named by its import path."""
     level: ClassVar[RatioLevel] = "token"
     """The ratio that `surrogate` is given: one per token, or the geometric mean of the response ("sequence")."""
     zero_advantage_is_silent: ClassVar[bool] = True
@@ -35,11 +33,6 @@ class Rule:
     spans: ClassVar[str] = "response"
     """How far a token's surrogate looks: at its own response at most ("response"), or at the tokens of the whole batch
     ("batch"). The second depends on how an optimizer step is cut into micro-batches."""
-
-    def __init_subclass__(cls, **arguments: Any) -> None:
-        super().__init_subclass__(**arguments)
-        if "name" not in cls.__dict__:
-            cls.name = import_path(cls)
 
     def __post_init__(self) -> None:
         check_parameters(self)
@@ -68,15 +61,6 @@ class Rule:
             (gradient,) = torch.autograd.grad(surrogate.sum(), logprobs)
         silent = given.advantages == 0
         return torch.where(silent, ratio.detach(), gradient / torch.where(silent, 1.0, given.advantages))
-
-    def parameters(self) -> dict[str, Any]:
-        """The parameters by name, for JSON and YAML: an open bound is the word "inf"."""
-        values = {field.name: getattr(self, field.name) for field in fields(self) if field.init}  # type: ignore[arg-type]
-        return {name: "inf" if value == math.inf else value for name, value in values.items()}
-
-    def to_dict(self) -> dict[str, Any]:
-        """Name and parameters, never state: what `abcgrpo.rules.resolve_rule` makes the same rule from."""
-        return {"name": self.name, **self.parameters()}
 
 
 class AdaptiveRule(Rule):

@@ -8,16 +8,18 @@ from torch import Tensor
 from trl.trainer.grpo_config import GRPOConfig
 
 from abcgrpo.objective import aggregate, token_loss
+from abcgrpo.rules import AdaptiveRule, Rule
 from abcgrpo.tokens import RatioLevel, importance_ratio
 from abcgrpo.trl.batch import MULTIMODAL, Batch, loss_mask
 from abcgrpo.trl.component import Component
 from abcgrpo.trl.config import ABCGRPOConfig
 from abcgrpo.trl.fast_trainer import FastGRPOTrainer, model_name
 from abcgrpo.trl.model_card import PAPER, model_card
+from abcgrpo.trl.rule_control import RuleControl
 
 
 class ABCGRPOTrainer(FastGRPOTrainer):
-    """Trains with ABC-GRPO's objective (paper, eq. 6 and algorithm 1) where `trl.GRPOTrainer` trains with GRPO's.
+    """Trains with ABC-GRPO's objective (paper, eq. 6 and algorithm 1), or with any other clipping rule in its place.
 
     Takes the host's arguments. Generation, rewards, advantages, vLLM, PEFT, DeepSpeed, FSDP, checkpoints and logging
     are the host's. Advantages follow the host's `scale_rewards`, whose default divides by the group's standard
@@ -30,6 +32,8 @@ class ABCGRPOTrainer(FastGRPOTrainer):
 
     args: ABCGRPOConfig  # pyright: ignore[reportIncompatibleVariableOverride]
     importance_sampling_level: RatioLevel
+    rule: Rule
+    """The clipping rule of the loss. One that adapts has its state here."""
     _tag_names = ("trl", "abc-grpo")
     _name = "ABC-GRPO"
     _paper = PAPER
@@ -55,12 +59,26 @@ class ABCGRPOTrainer(FastGRPOTrainer):
                 "this model declares a router auxiliary loss (router_aux_loss_coef), which ABC-GRPO's objective does "
                 "not have: set router_aux_loss_coef=0.0, or train with FastGRPOTrainer"
             )
-        return super().observers()
+        rule = self.args.clipping_rule
+        self.rule = rule.copy() if isinstance(rule, AdaptiveRule) else rule
+        control = [RuleControl(self, self.rule)] if isinstance(self.rule, AdaptiveRule) else []
+        return [*super().observers(), *control]
+
+    @property
+    def loss_depends_on_cut(self) -> bool:
+        """Also where the rule compares the tokens of a batch with one another."""
+        return super().loss_depends_on_cut or self.args.clipping_rule.spans == "batch"
+
+    def rows_with_signal(self, batch: Batch) -> Tensor:
+        """All rows with a token where the rule has a gradient at advantage 0, too."""
+        if self.args.clipping_rule.zero_advantage_is_silent:
+            return super().rows_with_signal(batch)
+        return loss_mask(batch).bool().any(1)
 
     def create_model_card(
         self, model_name: str | None = None, dataset_name: str | None = None, tags: str | list[str] | None = None
     ) -> None:
-        """Write README.md into the output directory: method, boundaries, base, data, settings, citation."""
+        """Write README.md into the output directory: clipping rule, base, data, settings, citation."""
         if not self.is_world_process_zero():
             return
         own = self.model.config.name_or_path
@@ -102,7 +120,7 @@ class ABCGRPOTrainer(FastGRPOTrainer):
         return logprobs
 
     def token_loss(self, logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, mask: Tensor) -> Tensor:
-        """The clipping rule: −r̃·Â for each token (algorithm 1, line 9); (B, T).
+        """The clipping rule: −surrogate of each token, with `abc_grpo` −r̃·Â (algorithm 1, line 9); (B, T).
 
         Args:
             logprobs: (B, T), with gradient.
@@ -111,7 +129,7 @@ class ABCGRPOTrainer(FastGRPOTrainer):
             mask: (B, T), 1 where a token counts.
         """
         level = self.importance_sampling_level
-        return token_loss(logprobs, old_logprobs, advantages, self.args.boundaries, mask, level)
+        return token_loss(logprobs, old_logprobs, advantages, self.rule, mask, level)
 
     def corrected_for_sampler(self, loss: Tensor, inputs: Batch) -> Tensor:
         """The token losses times the trainer's over the sampler's probability, where vLLM samples; (B, T)."""

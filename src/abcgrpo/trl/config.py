@@ -1,13 +1,18 @@
-"""TRL's configuration with the four thresholds and the guards of a long run, and what of TRL's options is refused."""
+"""TRL's configuration with a clipping rule, advantages and the guards of a long run, and what of TRL's is refused."""
 
+import json
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from trl.trainer.grpo_config import GRPOConfig
 
+from abcgrpo.advantages import Estimator, resolve_estimator
 from abcgrpo.boundaries import Boundaries
+from abcgrpo.rules import Rule, resolve_rule
 
 SUPPORTED_LOSS_TYPES = ("grpo", "bnpo", "dapo", "dr_grpo")
+
+THRESHOLDS = tuple(item.name for item in fields(Boundaries))
 
 REFUSED_OPTIONS = {
     "epsilon": "set eps_neg_low (and eps_pos_high) instead",
@@ -29,17 +34,30 @@ REFUSED_OPTIONS = {
     "vespo_k_neg": "it belongs to loss_type='vespo'",
     "vespo_lambda_neg": "it belongs to loss_type='vespo'",
 }
-"""TRL's loss options that ABC-GRPO does not have, each with what to do instead. Left at TRL's default they are no
+"""TRL's loss options that this objective does not have, each with what to do instead. Left at TRL's default they are no
 statement; set to anything else they are an error, because the trainer would not follow them."""
+
+MEANS_OFF = {"router_aux_loss_coef": (0.0,)}
+"""Values beside TRL's default that ask for nothing."""
 
 
 @dataclass
 class FastGRPOConfig(GRPOConfig):
-    """`trl.GRPOConfig` plus `update`, `generation` and what a long run needs to survive; all else is TRL's.
+    """`trl.GRPOConfig` plus `update`, `generation`, `advantages` and what a long run needs to survive; every other field
+    and default is TRL's.
 
     Raises:
-        ValueError: an unknown `update` or `generation`, or a guard's limit that is none.
+        ValueError: an unknown `update`, `generation` or estimator of advantages, one that conflicts with TRL's
+            `scale_rewards` or `multi_objective_aggregation`, or a guard's limit that is none.
     """
+
+    advantages: dict[str, Any] | str | None = field(
+        default=None,
+        metadata={
+            "help": "How advantages are estimated from rewards: a name (`group`), a mapping of `name` and parameters, "
+            "or the import path of your own. Default: TRL's computation, as `scale_rewards` says."
+        },
+    )
 
     update: str = field(
         default="fast",
@@ -85,7 +103,39 @@ class FastGRPOConfig(GRPOConfig):
         if self.generation not in ("fast", "stock"):
             raise ValueError(f"generation must be 'fast' or 'stock', got {self.generation!r}")
         self._check_guards()
+        self.advantages = self._record("advantages", resolve_estimator)
         super().__post_init__()
+        for name in ("scale_rewards", "multi_objective_aggregation") if self.advantages else ():
+            if getattr(self, name) != getattr(GRPOConfig, name):
+                raise ValueError(
+                    f"{name}={getattr(self, name)!r} has no effect with advantages={self.advantages!r}, which says by "
+                    f"itself how rewards are scaled: leave one of the two out."
+                )
+
+    @property
+    def estimator(self) -> Estimator | None:
+        """The estimator of advantages; None where they are TRL's."""
+        return None if self.advantages is None else self._object("advantages", resolve_estimator)
+
+    def _record(self, name: str, resolve: Any) -> dict[str, Any] | None:
+        """Name and parameters of what the field `name` names; the object itself is kept beside the fields."""
+        given = getattr(self, name)
+        if given is None:
+            return None
+        if isinstance(given, str) and given.lstrip().startswith("{"):  # from a command line
+            given = json.loads(given)
+        self.__dict__.setdefault("_named", {})[name] = found = resolve(given, name)
+        return found.to_dict()
+
+    def _object(self, name: str, resolve: Any) -> Any:
+        objects = self.__dict__.setdefault("_named", {})
+        if name not in objects:  # these arguments were unpickled
+            objects[name] = resolve(getattr(self, name), name)
+        return objects[name]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Records and checkpoints hold names and parameters, not objects."""
+        return {name: value for name, value in self.__dict__.items() if name != "_named"}
 
     def _check_guards(self) -> None:
         if not self.resume_minutes >= 0:
@@ -103,32 +153,44 @@ def option(args: GRPOConfig, name: str) -> Any:
 
 @dataclass
 class ABCGRPOConfig(FastGRPOConfig):
-    """`FastGRPOConfig` plus the four thresholds of ABC-GRPO.
+    """`FastGRPOConfig` plus the clipping rule: `rule`, or the four thresholds of ABC-GRPO.
+
+    `rule` is a name (`cispo`), a mapping of `name` and parameters (`{"name": "clip_higher", "high": 0.28}`), the import
+    path of your own (`my_rules.Mine`), or a `Rule`. Without it the rule is `abc_grpo` with the four thresholds. A rule
+    whose ratio is one per response (`gspo`) sets `importance_sampling_level`.
 
     Raises:
-        ValueError: a threshold that is none, or a loss option of TRL that this objective has no place for (see
+        ValueError: a threshold that is none, an unknown rule, a rule beside thresholds or another
+            `importance_sampling_level`, or a loss option of TRL that this objective has no place for (see
             `REFUSED_OPTIONS`); the message names the option and what to use instead.
     """
 
-    eps_pos_high: float = field(
-        default=0.2,
-        metadata={"help": "ε1: where Â > 0 the ratio is clipped above 1 + ε1 (Q1). `inf` opens it."},
+    rule: dict[str, Any] | str | None = field(
+        default=None,
+        metadata={
+            "help": "The clipping rule: a name, a mapping of `name` and parameters, or the import path of your own. "
+            "Default: `abc_grpo` with the four thresholds."
+        },
     )
-    eps_pos_low: float = field(
-        default=0.2,
-        metadata={"help": "ε2: where Â > 0 the ratio is clipped below 1 − ε2 (Q2). `inf` opens it."},
+    eps_pos_high: float | None = field(
+        default=None,
+        metadata={"help": "ε1: where Â > 0 the ratio is clipped above 1 + ε1 (Q1). Default 0.2; `inf` opens it."},
     )
-    eps_neg_high: float = field(
-        default=0.2,
-        metadata={"help": "ε3: where Â < 0 the ratio is clipped above 1 + ε3 (Q4). `inf` opens it."},
+    eps_pos_low: float | None = field(
+        default=None,
+        metadata={"help": "ε2: where Â > 0 the ratio is clipped below 1 − ε2 (Q2). Default 0.2; `inf` opens it."},
     )
-    eps_neg_low: float = field(
-        default=0.2,
-        metadata={"help": "ε4: where Â < 0 the ratio is clipped below 1 − ε4 (Q3). `inf` opens it."},
+    eps_neg_high: float | None = field(
+        default=None,
+        metadata={"help": "ε3: where Â < 0 the ratio is clipped above 1 + ε3 (Q4). Default 0.2; `inf` opens it."},
+    )
+    eps_neg_low: float | None = field(
+        default=None,
+        metadata={"help": "ε4: where Â < 0 the ratio is clipped below 1 − ε4 (Q3). Default 0.2; `inf` opens it."},
     )
 
     def __post_init__(self) -> None:
-        _ = self.boundaries
+        self._choose_rule()
         if self.loss_type not in SUPPORTED_LOSS_TYPES:
             raise ValueError(
                 f"loss_type={self.loss_type!r} is another objective, not a reduction of this one. ABC-GRPO takes "
@@ -137,11 +199,34 @@ class ABCGRPOConfig(FastGRPOConfig):
             )
         default_of = {option.name: option.default for option in fields(GRPOConfig)}
         for name, advice in REFUSED_OPTIONS.items():
-            if getattr(self, name) != default_of[name]:
+            if getattr(self, name) not in (default_of[name], *MEANS_OFF.get(name, ())):
                 raise ValueError(f"{name}={getattr(self, name)!r} has no effect on ABC-GRPO's loss: {advice}.")
         super().__post_init__()
 
     @property
-    def boundaries(self) -> Boundaries:
-        """The four thresholds as the objective takes them."""
-        return Boundaries(self.eps_pos_high, self.eps_pos_low, self.eps_neg_high, self.eps_neg_low)
+    def clipping_rule(self) -> Rule:
+        """The rule that the loss is made with, in the state of the beginning."""
+        if self.rule is None:
+            return Boundaries(**{name: getattr(self, name) for name in THRESHOLDS})
+        return self._object("rule", resolve_rule)
+
+    def _choose_rule(self) -> None:
+        given = {name: getattr(self, name) for name in THRESHOLDS if getattr(self, name) is not None}
+        if self.rule is None:
+            for name, value in vars(Boundaries(**given)).items():
+                setattr(self, name, value)
+            return
+        if given:
+            listed = ", ".join(f"{name}={value!r}" for name, value in given.items())
+            raise ValueError(
+                f"rule={self.rule!r} and {listed} are two clipping rules: the four thresholds are the short form of "
+                f"rule={{'name': 'abc_grpo', ...}}. Leave one of the two out."
+            )
+        self.rule = self._record("rule", resolve_rule)
+        level = self.clipping_rule.level
+        if level == "token" and self.importance_sampling_level == "sequence":
+            raise ValueError(
+                f"importance_sampling_level='sequence' has no effect with rule={self.rule!r}, whose ratio is one per "
+                f"token: leave one of the two out, or take a rule of sequences, such as gspo."
+            )
+        self.importance_sampling_level = level

@@ -10,6 +10,7 @@ from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
 from abcgrpo.generation import fast_generation
+from abcgrpo.trl.advantages import Advantages
 from abcgrpo.trl.batch import Batch
 from abcgrpo.trl.component import Component, LossPass, Metrics
 from abcgrpo.trl.config import FastGRPOConfig
@@ -72,7 +73,14 @@ class FastGRPOTrainer(GRPOTrainer):
         self.fast_update = FastUpdate(self)
         self.reward_guards = RewardGuards(self)
         self.resume = Resume(self)
-        self.components: list[Component] = [self.fast_update, self.reward_guards, *self.observers(), self.resume]
+        self.advantages = Advantages(self, self.args.estimator if isinstance(self.args, FastGRPOConfig) else None)
+        self.components: list[Component] = [
+            self.fast_update,
+            self.reward_guards,
+            self.advantages,
+            *self.observers(),
+            self.resume,
+        ]
         """All of them; what they keep is saved and restored in this order."""
 
     @classmethod
@@ -143,12 +151,15 @@ class FastGRPOTrainer(GRPOTrainer):
             output = super()._generate_and_score_completions(inputs)
         self.fast_update.rollout_scored(output)
         self.reward_guards.rollout_scored(output)
+        self.advantages.rollout_scored(output)
         return output
 
     def _calculate_rewards(self, inputs, prompts, completions, completion_ids_list):
         with self.reward_guards.noting_failures(len(prompts)):
             rewards = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
-        return self.reward_guards.without_failed(rewards, prompts, self._logged_next)
+        rewards = self.reward_guards.without_failed(rewards, prompts, self._logged_next)
+        self.advantages.rewards_given(rewards)
+        return rewards
 
     def _prepare_inputs(self, generation_batch):
         buffered = self._buffered_inputs

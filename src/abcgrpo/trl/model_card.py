@@ -1,12 +1,16 @@
-"""The model card (README.md) of a model that was trained with four boundaries: what was done, and what to cite."""
+"""The model card (README.md) of a model that was trained with a clipping rule: what was done, and what to cite."""
 
+import inspect
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from typing import Any
 
 from huggingface_hub import ModelCard, ModelCardData
 
 from abcgrpo.boundaries import Boundaries
+from abcgrpo.rules import Rule
+from abcgrpo.rules.bounded import BoundedRule
 from abcgrpo.trl.config import ABCGRPOConfig
 
 PAPER = {
@@ -27,9 +31,11 @@ QUADRANTS = {
     "eps_neg_high": "ε3: Q4, Â < 0, r above 1 + ε3",
     "eps_neg_low": "ε4: Q3, Â < 0, r below 1 − ε4",
 }
+OBJECTIVE = "The importance ratio r of every token is clipped on four sides, by the sign of its advantage Â."
 SETTINGS = (
     "loss_type",
     "scale_rewards",
+    "advantages",
     "num_generations",
     "steps_per_generation",
     "learning_rate",
@@ -66,26 +72,16 @@ def model_card(
 
 
 def _text(name: str, base: str, data: str, args: ABCGRPOConfig) -> str:
-    thresholds = args.boundaries.parameters()
-    bounds = "\n".join(
-        f"| {meaning} | {'open' if thresholds[field] == 'inf' else thresholds[field]} |"
-        for field, meaning in QUADRANTS.items()
-    )
     settings = "\n".join(f"| `{field}` | {getattr(args, field)} |" for field in SETTINGS)
     versions = ", ".join(f"{package} {version(package)}" for package in ("abcgrpo", "trl", "transformers", "torch"))
     return f"""# {name}
 
-Trained from {base} on {data} with the objective of [{PAPER["title"]}](https://huggingface.co/papers/{PAPER["id"]}),
-as implemented by abcgrpo: the importance ratio r of every token is clipped on four sides, by the sign of its
-advantage Â.
+Trained from {base} on {data} by reinforcement learning with groups of answers, as implemented by abcgrpo. What each
+token's gradient weighs is said by a clipping rule, described below.
 
-## Boundaries
+## Clipping rule: {args.clipping_rule.name}
 
-| threshold | value |
-|---|---|
-{bounds}
-
-{_rule(args.boundaries)}
+{_rule(args.clipping_rule)}
 
 ## Training
 
@@ -96,6 +92,8 @@ advantage Â.
 Versions: {versions}.
 
 ## Citation
+
+The paper of abc_grpo, [{PAPER["title"]}](https://huggingface.co/papers/{PAPER["id"]}):
 
 ```bibtex
 {PAPER["citation"]}
@@ -114,8 +112,28 @@ Training ran on TRL:
 """
 
 
-def _rule(bounds: Boundaries) -> str:
-    """The known rule that these thresholds are, so that a baseline's card does not claim the paper's method."""
+def _rule(rule: Rule) -> str:
+    """The rule's parameters and what it does, so that a baseline's card does not claim the paper's method."""
+    bounds = rule if isinstance(rule, Boundaries) else rule.boundaries if isinstance(rule, BoundedRule) else None
+    about = inspect.getdoc(type(rule)) or "A rule of its trainers' own."
+    parts = [_table("parameter", rule.parameters())] if rule.parameters() and not isinstance(rule, Boundaries) else []
+    if bounds is not None:
+        parts.append(f"{OBJECTIVE}\n\n" + _table("threshold", bounds.parameters(), QUADRANTS))
+    parts.append(_known(rule) if isinstance(rule, Boundaries) else about.partition("\n\nRaises:")[0])
+    return "\n\n".join(parts)
+
+
+def _table(header: str, values: Mapping[str, Any], meanings: Mapping[str, str] | None = None) -> str:
+    lines = [f"| {(meanings or {}).get(name, name)} | {_shown(value)} |" for name, value in values.items()]
+    return "\n".join([f"| {header} | value |", "|---|---|", *lines])
+
+
+def _shown(value: Any) -> str:
+    return "open" if value == "inf" else str(value)
+
+
+def _known(bounds: Boundaries) -> str:
+    """The known rule that four thresholds are."""
     if bounds == Boundaries.grpo(bounds.eps_pos_high):
         return "With these thresholds the objective is GRPO's (PPO-clip), as a baseline: Q2 and Q4 are open."
     if bounds == Boundaries.clip_higher(bounds.eps_neg_low, bounds.eps_pos_high):

@@ -1,6 +1,7 @@
-"""The adapters against their engines' contracts, with tensors: by hand, and against one another.
+"""Adapters that are read only, against their engines' contracts, with tensors: by hand, and against one another.
 
-The engines are not installed. What of them an adapter imports is a stand-in here, written from their documentation.
+These engines are not on the package index. What of them an adapter imports is a stand-in here, written from their
+documentation.
 """
 
 import math
@@ -13,7 +14,10 @@ import pytest
 import torch
 
 from abcgrpo import Boundaries, policy_loss
-from abcgrpo.engines import nemo_rl, prime_rl, skyrl, slime
+from abcgrpo.engines import nemo_rl, prime_rl, slime
+from abcgrpo.engines.settings import is_linear, read_rule, require_version
+from abcgrpo.errors import UserError
+from abcgrpo.rules import AdaptiveRule, Rule
 
 LENGTHS = [3, 1, 5, 2]
 LONGEST, WORDS = max(LENGTHS), 7
@@ -112,29 +116,16 @@ def from_prime_rl(batch: Batch, bounds: Boundaries, reduction: str) -> torch.Ten
     total = torch.zeros(())
     for row, logprobs in enumerate(batch.logprobs()):
         inputs = LossInputs(logprobs, batch.old[row], per_token(batch)[row], batch.mask[row])
-        outputs = prime_rl.abc_grpo(inputs, **bounds.parameters())
+        outputs = prime_rl.policy_loss(inputs, rule=bounds)
         assert outputs.loss.dim() == 0
         total = total + outputs.loss
     return total / batch.mask.sum()
 
 
-def from_skyrl(batch: Batch, bounds: Boundaries, reduction: str) -> torch.Tensor:
-    """SkyRL puts the normalisation into the advantages beforehand."""
-    weights = batch.mask.sum() if reduction == "token_mean" else batch.mask.sum(1, keepdim=True) * len(batch.mask)
-    config = SimpleNamespace(
-        **bounds.parameters(), policy_loss_type="abc_grpo", off_policy_correction=SimpleNamespace()
-    )
-    loss, metrics = skyrl.abc_grpo(
-        batch.logprobs(), batch.old, per_token(batch) / weights, config=config, loss_mask=batch.mask.float()
-    )
-    assert all(isinstance(value, float) for value in metrics.values())
-    return loss
-
-
 def from_nemo_rl(batch: Batch, bounds: Boundaries, reduction: str) -> torch.Tensor:
     """NeMo-RL passes the counts of the whole step to each of its micro-batches; here there are two."""
     loss_type = LossType.TOKEN_LEVEL if reduction == "token_mean" else LossType.SEQUENCE_LEVEL
-    loss_fn = nemo_rl.ABCGRPOLoss(bounds.parameters(), loss_type, "LOGPROB")
+    loss_fn = nemo_rl.RuleLoss({"rule": bounds}, loss_type, "LOGPROB")
     logprobs, first = batch.logprobs(), torch.zeros(len(batch.mask), 1)
     data = {
         "prev_logprobs": torch.cat([first, batch.old], 1),
@@ -165,8 +156,8 @@ def from_slime(batch: Batch, bounds: Boundaries, reduction: str) -> torch.Tensor
     rows = {name: [values[row, :n] for row, n in enumerate(LENGTHS)] for name, values in tensors(batch).items()}
     totals = [len(tokens) for tokens in batch.tokens]
     given = rows | {"unconcat_tokens": batch.tokens, "total_lengths": totals, "response_lengths": LENGTHS}
-    args = SimpleNamespace(**bounds.parameters(), use_kl_loss=False, entropy_coef=0.0)
-    loss, metrics = slime.abc_grpo(args, given, batch.logits, sum_of_sample_mean)
+    args = SimpleNamespace(rule=bounds, use_kl_loss=False, entropy_coef=0.0)
+    loss, metrics = slime.policy_loss(args, given, batch.logits, sum_of_sample_mean)
     assert not any(value.requires_grad for value in metrics.values())
     return loss / (batch.mask.sum() if reduction == "token_mean" else len(LENGTHS))
 
@@ -175,7 +166,7 @@ def tensors(batch: Batch) -> dict[str, torch.Tensor]:
     return {"log_probs": batch.old, "advantages": per_token(batch)}
 
 
-ENGINES = {"prime-rl": from_prime_rl, "SkyRL": from_skyrl, "NeMo-RL": from_nemo_rl, "slime": from_slime}
+ENGINES = {"prime-rl": from_prime_rl, "NeMo-RL": from_nemo_rl, "slime": from_slime}
 CASES = [
     (engine, reduction)
     for engine in ENGINES
@@ -218,18 +209,18 @@ def test_prime_rl_weighs_tokens_and_logs_events(batch):
     inputs = LossInputs(
         ratio.log(), torch.zeros(4), torch.tensor([1.0, 1.0, 1.0, 1.0]), torch.tensor([True, True, True, False])
     )
-    plain = prime_rl.abc_grpo(inputs, **RULES["GRPO"].parameters())
+    plain = prime_rl.policy_loss(inputs, rule="grpo")
     assert plain.loss.item() == pytest.approx(-(1.2 + 0.5 + 1.0))
     found = {name: value.item() for name, value in plain.metrics.items()}
     assert found == pytest.approx({"clip/q1": 1 / 3, "clip/q2": 1 / 3, "clip/q3": 0.0, "clip/q4": 0.0})
     inputs.loss_weights = torch.tensor([2.0, 0.0, 1.0, 5.0])
-    assert prime_rl.abc_grpo(inputs, **RULES["GRPO"].parameters()).loss.item() == pytest.approx(-(2 * 1.2 + 1.0))
-    with pytest.raises(ValueError, match="unknown: eps"):
-        prime_rl.abc_grpo(inputs, **RULES["GRPO"].parameters(), eps=0.2)
+    assert prime_rl.policy_loss(inputs, rule="grpo").loss.item() == pytest.approx(-(2 * 1.2 + 1.0))
+    with pytest.raises(UserError, match="epsilon"):
+        prime_rl.policy_loss(inputs, rule={"name": "grpo", "epsilon": 0.2})
 
 
 def test_nemo_rl_leaves_out_samples(batch):
-    loss_fn = nemo_rl.ABCGRPOLoss(RULES["paper"].parameters(), LossType.SEQUENCE_LEVEL, "LOGPROB")
+    loss_fn = nemo_rl.RuleLoss({"rule": "abc_grpo"}, LossType.SEQUENCE_LEVEL, "LOGPROB")
     logprobs = torch.zeros(2, 3)
     data = {
         "prev_logprobs": torch.zeros(2, 4),
@@ -242,37 +233,74 @@ def test_nemo_rl_leaves_out_samples(batch):
     assert metrics["num_valid_samples"] == 1
 
 
-def test_skyrls_registry_is_not_overwritten():
-    known = {}
-    registry = SimpleNamespace(register=known.__setitem__, list_available=known.keys)
-    skyrl.register(registry)
-    assert known == {"abc_grpo": skyrl.abc_grpo}
-    with pytest.raises(ValueError, match="not overwritten"):
-        skyrl.register(registry)
-
-
-FOUR = RULES["paper"].parameters()
+RULE = {"rule": "abc_grpo"}
 REFUSALS = {
-    "a threshold that is missing": lambda b: skyrl.abc_grpo(
-        b.old, b.old, per_token(b), config=SimpleNamespace(eps_pos_high=0.2)
+    "no rule": lambda b: nemo_rl.RuleLoss({}, LossType.TOKEN_LEVEL, None),
+    "NeMo-RL's KL term": lambda b: nemo_rl.RuleLoss(
+        RULE | {"reference_policy_kl_penalty": 0.01}, LossType.TOKEN_LEVEL, None
     ),
-    "SkyRL's correction": lambda b: skyrl.abc_grpo(
-        b.old, b.old, per_token(b), config=FOUR | {"off_policy_correction": {"tis_ratio_type": "token"}}
+    "NeMo-RL's other reduction": lambda b: nemo_rl.RuleLoss(
+        RULE | {"token_level_loss": True}, LossType.SEQUENCE_LEVEL, None
     ),
-    "NeMo-RL's KL term": lambda b: nemo_rl.ABCGRPOLoss(
-        FOUR | {"reference_policy_kl_penalty": 0.01}, LossType.TOKEN_LEVEL, None
-    ),
-    "NeMo-RL's other reduction": lambda b: nemo_rl.ABCGRPOLoss(
-        FOUR | {"token_level_loss": True}, LossType.SEQUENCE_LEVEL, None
-    ),
-    "slime's entropy bonus": lambda b: slime.abc_grpo(
-        SimpleNamespace(**FOUR, entropy_coef=0.1), {}, b.logits, torch.sum
+    "slime's entropy bonus": lambda b: slime.policy_loss(
+        SimpleNamespace(**RULE, entropy_coef=0.1), {}, b.logits, torch.sum
     ),
 }
-MESSAGES = ("missing: eps_pos_low", "tis_ratio_type", "reference_policy_kl", "token_level_loss=True", "entropy_coef")
+MESSAGES = ("names no clipping rule", "reference_policy_kl", "token_level_loss=True", "entropy_coef")
 
 
 @pytest.mark.parametrize(("call", "message"), zip(REFUSALS.values(), MESSAGES, strict=True), ids=REFUSALS)
 def test_what_would_be_ignored_is_refused(batch, call, message):
     with pytest.raises(ValueError, match=message):
         call(batch)
+
+
+@dataclass(frozen=True)
+class Shifted(Rule):
+    """Not proportional to the advantage."""
+
+    def surrogate(self, tokens):
+        return tokens.ratio * (tokens.advantages + 0.1)
+
+
+@dataclass(frozen=True)
+class Whole(Shifted):
+    """One ratio per response."""
+
+    level = "sequence"
+
+
+@dataclass
+class Moving(AdaptiveRule):
+    """Adapts."""
+
+
+@dataclass(frozen=True)
+class Wide(Shifted):
+    """Looks at the whole batch."""
+
+    spans = "batch"
+
+
+def test_rules_that_an_engine_cannot_follow_are_refused():
+    assert read_rule({"rule": {"name": "grpo", "eps": 0.3}}, "Engine").to_dict() == {"name": "grpo", "eps": 0.3}
+    assert is_linear(Boundaries())
+    assert not is_linear(Shifted())
+    assert read_rule({"rule": Shifted()}, "Engine") == Shifted()
+    with pytest.raises(ValueError, match="not proportional to the advantage"):
+        read_rule({"rule": Shifted()}, "Engine", scaled_advantages=True)
+    with pytest.raises(ValueError, match="Engine does not update the thresholds"):
+        read_rule({"rule": Moving()}, "Engine")
+    with pytest.raises(ValueError, match="looks at all tokens of a batch"):
+        read_rule({"rule": Wide()}, "Engine")
+    with pytest.raises(ValueError, match="takes one ratio per response"):
+        read_rule({"rule": Whole()}, "Engine", responses_share_rows=True)
+    assert read_rule({"rule": Whole()}, "Engine").level == "sequence"
+
+
+def test_another_version_is_refused_by_name():
+    require_version("pytest", pytest.__version__.split(".")[0])
+    with pytest.raises(RuntimeError, match=r"tested with pytest 1\.2, and pytest \d"):
+        require_version("pytest", "1.2")
+    with pytest.raises(RuntimeError):  # 90 is not a release of the series 9
+        require_version("pytest", pytest.__version__[:1] + "0")

@@ -1,9 +1,12 @@
 """Rewards of groups of responses → advantages: equation 3 of the paper."""
 
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
+
+from abcgrpo.advantages.estimator import Estimator, Groups
 
 STD_OFFSET = 1e-4
 """Added to a standard deviation before dividing by it, as TRL does."""
@@ -43,6 +46,23 @@ def group_advantages(rewards: Tensor, group_size: int, scale: Literal["none", "g
     highest = torch.where(scored, grouped, -torch.inf).amax(1, keepdim=True)
     lowest = torch.where(scored, grouped, torch.inf).amin(1, keepdim=True)
     return torch.where(scored & (highest > lowest), advantages, 0.0).flatten()
+
+
+@dataclass(frozen=True)
+class Group(Estimator):
+    """Â = reward − mean reward of its group (eq. 3), the same for every token of a response; see `group_advantages`."""
+
+    name = "group"
+    scale: Literal["none", "group", "batch"] = "none"
+    """What Â is divided by: nothing (the paper), the standard deviation of its group, or that of all rewards."""
+
+    def __post_init__(self) -> None:
+        if self.scale not in ("none", "group", "batch"):
+            raise ValueError(f'scale must be "none", "group" or "batch", got {self.scale!r}')
+
+    def __call__(self, groups: Groups) -> Tensor:
+        """(N,)."""
+        return group_advantages(groups.rewards, groups.group_size, self.scale)
 
 
 def _sample_std(rewards: Tensor) -> Tensor:

@@ -1,0 +1,32 @@
+"""`abcgrpo status`: an experiment that runs, seen from another terminal."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from abcgrpo.cli.app import app, results
+
+
+@app.command()
+def status(
+    directory: Annotated[Path, typer.Argument(help="The experiment's directory, such as runs/quickstart.")],
+    json: Annotated[bool, typer.Option("--json", help="As JSON on standard output.")] = False,
+) -> None:
+    """Show how an experiment stands: jobs, time left, first curves, failures in their own words.
+
+    It reads files only and disturbs nothing. [bold]abcgrpo report DIRECTORY[/bold] makes a report of what is finished.
+    """
+    from abcgrpo.experiments.status import status as status_of
+    from abcgrpo.experiments.status import terminal
+
+    found = status_of(directory)
+    if json:
+        from json import dumps
+
+        from abcgrpo.files import plain
+
+        print(dumps(plain(found), indent=2))
+        return
+    for part in terminal(found):
+        results().print(part, markup=False, highlight=False, soft_wrap=isinstance(part, str))

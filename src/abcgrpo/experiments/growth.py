@@ -1,0 +1,92 @@
+"""A study that grows: what may be added to an experiment with results, what would mix settings, what changed when.
+
+`experiment.json` holds the experiment as it is now and, in `history`, each change that was made after results existed.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from abcgrpo.errors import UserError
+from abcgrpo.experiments.specification import EvaluationPlan, Experiment
+from abcgrpo.files import plain
+
+HISTORY = "history"
+"""Key of `experiment.json`; a list of `{"time", "finished_runs", "changes"}`."""
+
+
+def changes(known: dict[str, Any], experiment: Experiment, where: str) -> list[str]:
+    """What of an experiment is other than in its `experiment.json`, in words.
+
+    Arms, conditions, seeds, questions and samples may be added, and the values of k, which are computed from samples,
+    may be anything.
+
+    Raises:
+        UserError: a change that would mix settings, or leave out what has been run.
+    """
+    wanted = plain(experiment.model_dump(mode="json"))
+    refused: list[str] = []
+    found: list[str] = []
+    for name in Experiment.model_fields:
+        before, now = known.get(name), wanted[name]
+        if before == now and (name != "arms" or list(before) == list(now)):  # of which the first is the baseline
+            continue
+        if name in ("arms", "conditions"):
+            _names(name, before or {}, now, refused, found)
+        elif name == "seeds":
+            _listed("seeds", before or [], now, refused, found)
+        elif name == "evaluation":
+            _evaluation(before or {}, now, refused, found)
+        else:
+            refused.append(f"{name} was {before!r}, is {now!r}")
+    if refused:
+        listed = "\n".join(f"  {each}" for each in refused)
+        raise UserError(
+            f"{where} holds runs of this experiment with other settings:\n{listed}\nRuns are neither mixed nor left "
+            f"out: arms, conditions, seeds, questions and samples may be added, and k changed. For anything else give "
+            f"another --output."
+        )
+    return found
+
+
+def _names(kind: str, before: dict[str, Any], now: dict[str, Any], refused: list[str], found: list[str]) -> None:
+    one = kind[:-1]
+    if kind == "conditions" and not before:
+        refused.append("conditions: the runs that are there have none")
+        return
+    if kind == "arms" and before and next(iter(before)) != next(iter(now)):
+        refused.append(f"the first arm, which others are compared with, was {next(iter(before))}, is {next(iter(now))}")
+    refused += [f"{one} {name} is left out" for name in before if name not in now]
+    refused += [
+        f"{one} {name} is another: {_differing(before[name], now[name])}"
+        for name in before
+        if name in now and before[name] != now[name]
+    ]
+    if added := [name for name in now if name not in before]:
+        found.append(f"added {kind if len(added) > 1 else one} {', '.join(added)}")
+
+
+def _differing(before: dict[str, Any], now: dict[str, Any]) -> str:
+    names = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
+    return ", ".join(f"{name} was {before.get(name)!r}, is {now.get(name)!r}" for name in names)
+
+
+def _listed(kind: str, before: Iterable[Any], now: list[Any], refused: list[str], found: list[str]) -> None:
+    left_out = [each for each in before if each not in now]
+    if left_out:
+        refused.append(f"{kind} {', '.join(map(str, left_out))} left out")
+    if added := [each for each in now if each not in before]:
+        found.append(f"added {kind if len(added) > 1 else kind[:-1]} {', '.join(map(str, added))}")
+
+
+def _evaluation(before: dict[str, Any], now: dict[str, Any], refused: list[str], found: list[str]) -> None:
+    for name in EvaluationPlan.model_fields:
+        was, wanted = before.get(name), now[name]
+        if was == wanted:
+            continue
+        said = f"{name} was {was!r}, is {wanted!r}"
+        if name == "pass_at_k":
+            found.append(f"k was {', '.join(map(str, was or []))}, is {', '.join(map(str, wanted))}")
+        elif name in ("questions", "samples") and was is not None and (wanted is None or wanted > was):
+            found.append(f"{name}: {'all' if wanted is None else wanted} instead of {was}")
+        else:
+            refused.append(f"evaluation: {said}")
