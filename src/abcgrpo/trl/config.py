@@ -43,8 +43,8 @@ MEANS_OFF = {"router_aux_loss_coef": (0.0,)}
 
 @dataclass
 class FastGRPOConfig(GRPOConfig):
-    """`trl.GRPOConfig` plus `update`, `generation`, `advantages` and what a long run needs to survive; every other field
-    and default is TRL's.
+    """`trl.GRPOConfig` plus `update`, `generation`, `advantages` and what a long run needs to survive; all other fields
+    and defaults are TRL's.
 
     Raises:
         ValueError: an unknown `update`, `generation` or estimator of advantages, one that conflicts with TRL's
