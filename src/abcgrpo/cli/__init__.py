@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.panel import Panel
 
 from abcgrpo.cli import (  # noqa: F401  each registers its command
+    compare,
     doctor,
     evaluate,
     export,

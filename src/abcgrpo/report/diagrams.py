@@ -6,7 +6,7 @@ import altair as alt
 
 from abcgrpo.report.figures import Drawing, Panel, targets
 from abcgrpo.report.style import HEIGHT, colour, dash, hidden, picked, shape, shown, zoom
-from abcgrpo.report.tables import metric_title
+from abcgrpo.report.tables import between_arms, metric_title
 
 SIDES = {"positive": ("Â > 0", "Q2", "Q1"), "negative": ("Â < 0", "Q3", "Q4")}
 """By sign of the advantage: its title, and the quadrants left and right of r = 1."""
@@ -81,7 +81,7 @@ def _widths(count: int) -> list[float]:
 
 def forest_panels(summary: dict[str, Any]) -> list[Panel]:
     """Each arm's difference from the baseline with its interval, a panel for each benchmark and condition."""
-    comparisons = summary["comparisons"]
+    comparisons = between_arms(summary)
     by_condition = any(each.get("condition") for each in comparisons)
     arms = list(dict.fromkeys(each["arm"] for each in comparisons)) if by_condition else list(summary["arms"])
     settings = list(dict.fromkeys(each["benchmark"] for each in comparisons))
