@@ -6,8 +6,8 @@ from importlib.util import find_spec
 from abcgrpo.errors import UserError
 
 MODULES = {
-    "grading": ("math_verify",),
-    "trl": ("trl", "transformers", "accelerate", "datasets", "safetensors", "scipy", "math_verify"),
+    "grading": ("sympy",),
+    "trl": ("trl", "transformers", "accelerate", "datasets", "safetensors", "scipy", "sympy"),
     "server": ("openai",),
     "ray": ("ray",),
     "report": ("altair", "vl_convert", "jinja2", "scipy", "tensorboard"),

@@ -150,18 +150,3 @@ def test_how_processes_are_started():
     sharded = launcher(Resources(processes=8, launch="zero3"), "train")
     assert sharded[1:3] == ["-m", "accelerate.commands.launch"]
     assert sharded[4].endswith("launch/zero3.yaml")
-
-
-@pytest.mark.slow
-def test_a_job_of_two_processes_is_the_same_here_and_on_ray(tmp_path, cluster, monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    cluster.add_node(num_cpus=2)
-    training = TRAINING | {"max_steps": 4, "save_steps": 4, "per_device_train_batch_size": 8}
-    content = CONTENT | {"arms": {"GRPO": {}}, "training": training, "resources": {"processes": 2}}
-    weights = []
-    for name, address in (("here", None), ("ray", cluster.address)):
-        assert ExperimentRunner(Experiment.model_validate(content), tmp_path / name).run(address) == {}
-        (run,) = (tmp_path / name).glob("arms/*/seed-0/training")
-        assert read_json(run / "run.json")["processes"] == 2
-        weights.append((run / "checkpoint-4" / "model.safetensors").read_bytes())
-    assert weights[0] == weights[1]
