@@ -108,9 +108,9 @@ def test_samples_that_are_strange_or_doubled_are_refused(tmp_path):
     store = SampleStore(tmp_path, {"model": "m"})
     store.append([{"problem": "p", "sample": 0}, {"problem": "p", "sample": 0}])
     with pytest.raises(UserError, match="twice"):
-        store.finished_batches([[("p", 0), ("p", 1)]])
+        store.kept([[("p", 0), ("p", 1)]])
     with pytest.raises(UserError, match="none of this evaluation's"):
-        store.finished_batches([[("q", 0)]])
+        store.kept([[("q", 0)]])
 
 
 def test_missing_samples_are_said(undisturbed, tmp_path):

@@ -67,6 +67,10 @@ def evaluate(
         int | None, typer.Option(min=1, help="Answers under way at the server. Default: 32.")
     ] = None,
     retries: Annotated[int | None, typer.Option(min=0, help="Of a request to the server. Default: 5.")] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(min=1, help="Seconds for one try at the server. Default: a quarter for each token, at least 600."),
+    ] = None,
     temperature: Annotated[float | None, typer.Option(min=0, help="0 takes the most likely token.")] = None,
     top_p: Annotated[float | None, typer.Option(min=0, max=1)] = None,
     top_k: Annotated[int | None, typer.Option(min=0, help="0 leaves every token in.")] = None,
@@ -97,7 +101,7 @@ def evaluate(
     from abcgrpo.tasks.benchmarks import load_benchmarks
 
     metrics = Metrics(samples, powers_of_two(samples), pass_at_k, seed)
-    options = server_options(server, sampler, concurrency, retries)
+    options = server_options(server, sampler, {"concurrency": concurrency, "retries": retries, "timeout": timeout})
     given = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "max_new_tokens": max_new_tokens}
     names = [name.strip() for name in reward_funcs.split(",")] if reward_funcs else []
     grader = get_task(task, "--task") if task else None
@@ -125,13 +129,12 @@ def evaluate(
     print(f"Results: {output / 'results.md'}")
 
 
-def server_options(url: str | None, sampler: str, concurrency: int | None, retries: int | None) -> dict[str, str | int]:
+def server_options(url: str | None, sampler: str, given: dict[str, float | None]) -> dict[str, str | float]:
     """The options of a server's sampler.
 
     Raises:
         UserError: options of a server without one, or a server beside another sampler.
     """
-    given = {"concurrency": concurrency, "retries": retries}
     options = {name: value for name, value in given.items() if value is not None}
     if url is None:
         for name in options:

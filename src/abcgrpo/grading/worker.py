@@ -1,11 +1,12 @@
 """The worker process: reads comparisons from its standard input, answers on its standard output.
 
 Started by `pool` as a fresh interpreter. It loads what the jobs need once (computer algebra) and then forks a child
-that does the work; whenever the child dies, it says so and forks the next one, which takes milliseconds. The kernel enforces the child's
-limits, inside C code too, with the default actions of two interval timers: SIGPROF for CPU time, SIGALRM for the wall
-clock, both counted from the moment the child starts on a comparison, and an address-space limit. A comparison that the
-wall clock ended before its CPU time was used is `starved`, which says that the machine was busy, not that the answer is
-hard. When the process that started the worker goes away, reading gives end-of-file and the worker ends.
+that does the work; whenever the child dies, it says so and forks the next one, which takes milliseconds. The kernel
+enforces the child's limits, inside C code too, with the default actions of two interval timers: SIGPROF for CPU time,
+SIGALRM for the wall clock, both counted from the moment the child starts on a comparison, and an address-space limit.
+A comparison that the wall clock ended before its CPU time was used is `starved`, which says that the machine was
+busy, not that the answer is hard. When the process that started the worker goes away, reading gives end-of-file and
+the worker ends.
 
 A message is a 4-byte length and that many bytes of JSON in ASCII, which carries NUL and lone surrogates unharmed.
 """

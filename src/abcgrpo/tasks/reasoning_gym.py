@@ -28,8 +28,8 @@ from abcgrpo.tasks.task import Row, SamplingDefaults, Task, TrainingData
 
 TEMPLATE = PromptTemplate("{problem}\n\nThink step by step. Then give the final answer alone as <answer>…</answer>.")
 CPU_SECONDS = 10.0
-_SIZE = 1 << 20
-"""Of a data set: how many problems a seed stands for."""
+_PORTION = 512
+"""How many problems a data set is made with: some make all of them at once, when they are made themselves."""
 _OURS = ("curriculum", "graded_reward", "whole_text")
 
 
@@ -71,7 +71,7 @@ def task(name: str, spec: str = "", where: str = "task", **parameters: Any) -> T
     if ours["curriculum"]:
         parameters["curriculum"] = ours["curriculum"]
     try:
-        _dataset(name, json.dumps(parameters | {"seed": 0}))
+        _dataset(name, json.dumps(parameters | {"seed": 0}), 0)
     except Exception as error:  # each data set checks its configuration in its own way
         raise UserError(f"{where}: reasoning-gym/{name}: {type(error).__name__}: {error}") from error
 
@@ -173,7 +173,7 @@ def warm_up() -> None:
 
 def perform(work: dict[str, Any]) -> Any:
     """A problem (question and answer), or the score of an answer to it; an answer that a scorer fails on scores 0."""
-    dataset = _dataset(work["name"], work["config"])
+    dataset = _dataset(work["name"], work["config"], work["index"] // _PORTION)
     entry = _entry(work["name"], work["config"], work["index"])
     if work["answer"] is None:
         return {"question": entry["question"], "answer": str(entry["answer"])}
@@ -187,12 +187,15 @@ def perform(work: dict[str, Any]) -> Any:
 
 @lru_cache(maxsize=64)
 def _entry(name: str, config: str, index: int) -> dict[str, Any]:
+    portion, at = divmod(index, _PORTION)
+    dataset = _dataset(name, config, portion)
     random.seed(index)  # what a generator leaves to Python's own randomness is the same each time too
-    return _dataset(name, config)[index]
+    return dataset[at]
 
 
 @lru_cache(maxsize=8)
-def _dataset(name: str, config: str) -> Any:
+def _dataset(name: str, config: str, portion: int) -> Any:
+    """A portion of what a seed stands for. Seeds lie apart, since most data sets add the index to theirs."""
     from reasoning_gym.composite import DatasetSpec
     from reasoning_gym.factory import create_curriculum, create_dataset
 
@@ -205,4 +208,5 @@ def _dataset(name: str, config: str) -> Any:
         for attribute, level in levels.items():
             curriculum.set_attr_level(attribute, level)
         parameters = asdict(curriculum.generate_configuration(parameters))
-    return create_dataset(name, **parameters | {"size": _SIZE})
+    seed = (parameters["seed"] * 2_654_435_761 + portion * _PORTION) % 2**32
+    return create_dataset(name, **parameters | {"seed": seed, "size": _PORTION})

@@ -17,6 +17,8 @@ from abcgrpo.errors import UserError
 PROBLEM_COLUMNS = ("problem", "question", "prompt")
 ANSWER_COLUMNS = ("answer", "gold", "solution", "reward_model")
 """Names that are understood; where there are several, the first of this list is taken."""
+CLUSTER = "cluster"
+"""A column that names what several questions share (a contest, a template): intervals count these, not questions."""
 SUFFIXES = (".jsonl", ".parquet")
 
 _DAPO_INSTRUCTION = re.compile(
@@ -170,7 +172,18 @@ def _json_lines(path: Path) -> Iterable[dict[str, Any]]:
     with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             try:
-                row = json.loads(line)
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+                row = json.loads(text)
+                json.dumps(row, ensure_ascii=False).encode()
+            except UnicodeDecodeError as error:
+                raise UserError(f"{path}, line {number}, is not UTF-8 ({error}): save the file as UTF-8.") from error
+            except UnicodeEncodeError as error:
+                raise UserError(
+                    f"{path}, line {number}, has half of a character ({error.object[error.start]!a}, a lone "
+                    f"surrogate), which no model can be asked: write the character, or leave it out."
+                ) from error
+            except RecursionError as error:
+                raise UserError(f"{path}, line {number}, is nested too deeply to be a problem.") from error
             except ValueError as error:
                 raise UserError(f"{path}, line {number}, is not valid JSON: {error}.") from error
             if not isinstance(row, dict):

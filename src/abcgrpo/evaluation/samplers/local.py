@@ -1,4 +1,4 @@
-"""Answers by `transformers`' own `generate`, on a GPU where there is one."""
+"""Answers by `transformers`' `generate`, on a GPU where there is one."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +9,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from abcgrpo.errors import UserError
 from abcgrpo.evaluation.samplers import prompt_tokens
 from abcgrpo.evaluation.sampling import Sample, Sampling
+from abcgrpo.generation import fast_generation
 from abcgrpo.tasks.prompts import Prompt
 
 
@@ -43,12 +44,15 @@ class TransformersSampler:
         )
 
     @torch.inference_mode()
-    def sample(self, prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[Sample]:
+    def sample(
+        self, prompts: Sequence[Prompt], seeds: Sequence[int], drawn: dict[int, Sample] | None = None
+    ) -> list[Sample]:
         """An answer to each prompt; the same batch with the same first seed gives the same answers."""
         torch.manual_seed(seeds[0])
         encoded = {"input_ids": [prompt_tokens(self.tokenizer, prompt, self.name) for prompt in prompts]}
         inputs = self.tokenizer.pad(encoded, return_tensors="pt").to(self.model.device)
-        output = self.model.generate(**inputs, generation_config=self.generation)
+        with fast_generation(self.model):
+            output = self.model.generate(**inputs, generation_config=self.generation)
         return [self._sample(tokens) for tokens in output[:, inputs["input_ids"].shape[1] :].tolist()]
 
     def _sample(self, tokens: list[int]) -> Sample:
