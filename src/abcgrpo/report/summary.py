@@ -6,6 +6,7 @@ from abcgrpo.comparison.compare import RULE
 from abcgrpo.evaluation.clusters import in_words
 from abcgrpo.report.claims import published_claims
 from abcgrpo.report.comparison import compare_arms, comparison_sentences
+from abcgrpo.report.frontier import frontiers
 from abcgrpo.report.records import Records
 from abcgrpo.report.runs import configuration, manifests, rule_of
 from abcgrpo.report.samples import samples
@@ -33,6 +34,7 @@ def summarize(records: Records) -> dict[str, Any]:
         "arms": arms,
         "entropy_ratio": ratio,
         "comparisons": (compared := compare_arms(records)),
+        "frontier": (frontier := frontiers(records, records.level)),
         "verdict_rule": RULE,
         "series": {arm: arm_series(runs) | {"evaluation": score_series(records, runs)} for arm, runs in by_arm.items()},
         "samples": samples(records),
@@ -43,7 +45,7 @@ def summarize(records: Records) -> dict[str, Any]:
         "missing": records.missing,
     }
     verdict = comparison_sentences(records, compared) or _verdict(summary)
-    return summary | {"verdict": [*verdict, *records.additions]}
+    return summary | {"verdict": [*verdict, *(each["sentence"] for each in frontier), *records.additions]}
 
 
 def _verdict(summary: dict[str, Any]) -> list[str]:
