@@ -44,13 +44,15 @@ SETTINGS = {
 }
 
 
-def rates(generator: np.random.Generator, arm: Arm, difficulty: np.ndarray, seeds: int) -> np.ndarray:
+def rates(
+    generator: np.random.Generator, arm: Arm, difficulty: np.ndarray, seeds: int, times: np.ndarray = TIMES
+) -> np.ndarray:
     """Solve rates, (times, seeds, questions)."""
     questions = len(difficulty)
     speed = arm.speed + arm.seed * generator.standard_normal((seeds, 1))
     speed = speed + arm.question * generator.standard_normal((1, questions))
     speed = speed + arm.both * generator.standard_normal((seeds, questions))
-    return 1 / (1 + np.exp(-(difficulty + TIMES[:, None, None] * speed)))
+    return 1 / (1 + np.exp(-(difficulty + times[:, None, None] * speed)))
 
 
 def course(correct: np.ndarray, names: list[str]) -> dict[int, Scores]:
@@ -63,9 +65,9 @@ def course(correct: np.ndarray, names: list[str]) -> dict[int, Scores]:
 
 
 def true_passes(arm: Arm, level: float) -> float:
-    """Pass@K of the arm at the level."""
+    """Pass@K of the arm at the level, from checkpoints that are denser and go on for longer."""
     generator = np.random.default_rng(7)
-    true = rates(generator, arm, generator.normal(-2.0, 2.0, 300_000), 1)[:, 0]
+    true = rates(generator, arm, generator.normal(-2.0, 2.0, 300_000), 1, np.linspace(0, 2, 25))[:, 0]
     values = {step: Scores([], {"avg": row, "pass": 1 - (1 - row) ** K}) for step, row in enumerate(true)}
     found = crossing(values, level, *NAMES)
     return found.passes if found else np.nan

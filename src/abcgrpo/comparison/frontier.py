@@ -110,8 +110,8 @@ def at_equal_average(
     """Pass@k of an arm minus the baseline's where both first reach the level, and its 95% interval.
 
     The interval is that of `abcgrpo.comparison.compare`, over seeds and questions (questions alone with fewer than
-    three seeds), of the linearized values. It is given only where every pair of runs reaches the level: those that do are no
-    random part of all.
+    three seeds), of the linearized values. It is given only where every pair of runs reaches the level: those that
+    do are no random part of all.
 
     Args:
         benchmark: its name.

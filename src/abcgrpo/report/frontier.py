@@ -8,7 +8,7 @@ import altair as alt
 from abcgrpo.comparison.compare import Scores
 from abcgrpo.comparison.frontier import Course, Frontier, at_equal_average, common_level
 from abcgrpo.report.comparison import primary_metrics
-from abcgrpo.report.figures import Panel
+from abcgrpo.report.figures import Drawing, Panel
 from abcgrpo.report.records import Measured, Records, RunRecord
 from abcgrpo.report.scores import columns
 from abcgrpo.report.style import colour, dash, hidden, picked, shape, shown
@@ -99,9 +99,10 @@ def frontier_panels(summary: dict[str, Any]) -> list[Panel]:
         if len({row["step"] for row in rows}) < 2:
             continue
         levels = {each["level"] for each in summary["frontier"] if each["benchmark"].startswith(benchmark)}
+        named = benchmark if benchmark.isidentifier() else str(len(panels) + 1)
         panels.append(
             Panel(
-                name=f"frontier_{benchmark}" if several and benchmark.isidentifier() else f"frontier_{len(panels) + 1}",
+                name=f"frontier_{named}" if several else "frontier",
                 title=f"{metric_title(passes)} against {metric_title(average)}"
                 + (f" · {benchmark}" if several else ""),
                 caption="A point for each checkpoint, the base first: equal learning is equal height on the x axis."
@@ -120,7 +121,7 @@ def _chart(
     thin: list[dict[str, Any]],
     levels: list[float],
     metrics: tuple[str, str],
-) -> alt.LayerChart:
+) -> Drawing:
     x_title, y_title = map(metric_title, metrics)
     percents = alt.Axis(format="%", grid=False)
     x = alt.X("average:Q", title=x_title, axis=percents, scale=alt.Scale(zero=False))
