@@ -43,12 +43,12 @@ MEANS_OFF = {"router_aux_loss_coef": (0.0,)}
 
 @dataclass
 class FastGRPOConfig(GRPOConfig):
-    """`trl.GRPOConfig` plus `update`, `advantages` and what a long run needs to survive; every other field and default
-    is TRL's.
+    """`trl.GRPOConfig` plus `update`, `generation`, `advantages` and what a long run needs to survive; all other fields
+    and defaults are TRL's.
 
     Raises:
-        ValueError: an unknown `update` or estimator of advantages, one that conflicts with TRL's `scale_rewards` or
-            `multi_objective_aggregation`, or a guard's limit that is none.
+        ValueError: an unknown `update`, `generation` or estimator of advantages, one that conflicts with TRL's
+            `scale_rewards` or `multi_objective_aggregation`, or a guard's limit that is none.
     """
 
     advantages: dict[str, Any] | str | None = field(
@@ -68,6 +68,13 @@ class FastGRPOConfig(GRPOConfig):
         metadata={
             "help": "Under `fast`: run the rows without signal forward in the steps that are logged, so that `entropy` "
             "covers all tokens."
+        },
+    )
+    generation: str = field(
+        default="fast",
+        metadata={
+            "help": "How answers are drawn from a model on a CPU: `fast` (the same distribution with less work) or "
+            "`stock` (transformers' own loop, and its use of random numbers)."
         },
     )
 
@@ -93,6 +100,8 @@ class FastGRPOConfig(GRPOConfig):
     def __post_init__(self) -> None:
         if self.update not in ("fast", "stock"):
             raise ValueError(f"update must be 'fast' or 'stock', got {self.update!r}")
+        if self.generation not in ("fast", "stock"):
+            raise ValueError(f"generation must be 'fast' or 'stock', got {self.generation!r}")
         self._check_guards()
         self.advantages = self._record("advantages", resolve_estimator)
         super().__post_init__()

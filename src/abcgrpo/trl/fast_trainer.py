@@ -9,6 +9,7 @@ from torch.utils.data import Sampler
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
+from abcgrpo.generation import fast_generation
 from abcgrpo.trl.advantages import Advantages
 from abcgrpo.trl.batch import Batch
 from abcgrpo.trl.component import Component, LossPass, Metrics
@@ -17,7 +18,9 @@ from abcgrpo.trl.guards import NumberGuards, RewardGuards
 from abcgrpo.trl.measurement import Measurement
 from abcgrpo.trl.resume import Resume
 from abcgrpo.trl.update import FastUpdate, Parts
+from abcgrpo.trl.update.choice import beyond_weights
 from abcgrpo.trl.update.fast import Forward
+from abcgrpo.trl.update.parts import base_model
 from abcgrpo.trl.update.rows import with_signal
 
 
@@ -135,6 +138,13 @@ class FastGRPOTrainer(GRPOTrainer):
         return self._step % per_rollout
 
     # -- the rollout ---------------------------------------------------------------------------------------------------
+
+    def _generate_single_turn(self, *args: Any, **kwargs: Any):
+        adapters = getattr(self.accelerator.unwrap_model(self.model), "peft_config", {})
+        if getattr(self.args, "generation", "fast") == "stock" or beyond_weights(adapters):
+            return super()._generate_single_turn(*args, **kwargs)
+        with fast_generation(base_model(self.accelerator, self.model)):
+            return super()._generate_single_turn(*args, **kwargs)
 
     def _generate_and_score_completions(self, inputs):
         with self.fast_update.deferring_old_logprobs():
