@@ -8,7 +8,8 @@ from trl.trainer.grpo_config import GRPOConfig
 
 from abcgrpo.advantages import Estimator, resolve_estimator
 from abcgrpo.boundaries import Boundaries
-from abcgrpo.rules import Rule, resolve_rule
+from abcgrpo.rules import AdaptiveRule, Rule, resolve_rule
+from abcgrpo.shadow import DEFAULT_SHADOWS
 
 SUPPORTED_LOSS_TYPES = ("grpo", "bnpo", "dapo", "dr_grpo")
 
@@ -78,6 +79,14 @@ class FastGRPOConfig(GRPOConfig):
         },
     )
 
+    shadow_rules: list[str] = field(
+        default_factory=lambda: list(DEFAULT_SHADOWS),
+        metadata={
+            "help": "Clipping rules that are measured beside the trained one: how much of the gradient each would have "
+            "removed (`shadow/…`). Names or import paths. An empty list: none."
+        },
+    )
+
     resume_minutes: float = field(
         default=10.0,
         metadata={"help": "Minutes between two states to resume from in output_dir/resume. 0: every step. inf: none."},
@@ -103,6 +112,7 @@ class FastGRPOConfig(GRPOConfig):
         if self.generation not in ("fast", "stock"):
             raise ValueError(f"generation must be 'fast' or 'stock', got {self.generation!r}")
         self._check_guards()
+        _ = self.shadows
         self.advantages = self._record("advantages", resolve_estimator)
         super().__post_init__()
         for name in ("scale_rewards", "multi_objective_aggregation") if self.advantages else ():
@@ -111,6 +121,18 @@ class FastGRPOConfig(GRPOConfig):
                     f"{name}={getattr(self, name)!r} has no effect with advantages={self.advantages!r}, which says by "
                     f"itself how rewards are scaled: leave one of the two out."
                 )
+
+    @property
+    def shadows(self) -> dict[str, Rule]:
+        """The rules that are measured beside the trained one, by name."""
+        rules = {rule.name: rule for rule in (resolve_rule(name, "shadow_rules") for name in self.shadow_rules)}
+        for name, rule in rules.items():
+            if rule.spans == "batch" or isinstance(rule, AdaptiveRule):
+                raise ValueError(
+                    f"shadow_rules: {name} cannot be measured beside another rule: its weights depend on how a step is "
+                    f"cut into micro-batches, or on a state that only its own training moves. Leave it out."
+                )
+        return rules
 
     @property
     def estimator(self) -> Estimator | None:
