@@ -4,9 +4,10 @@ from typing import Any
 
 from abcgrpo.comparison.compare import RULE
 from abcgrpo.evaluation.clusters import in_words
+from abcgrpo.evaluation.results import suspicions
 from abcgrpo.report.claims import published_claims
 from abcgrpo.report.comparison import compare_arms, comparison_sentences
-from abcgrpo.report.records import Records
+from abcgrpo.report.records import Measured, Records, RunRecord
 from abcgrpo.report.runs import configuration, manifests, rule_of
 from abcgrpo.report.samples import samples
 from abcgrpo.report.scores import arm_scores, base_scores, benchmarks, clusters_of, score_series
@@ -74,6 +75,10 @@ def _verdict(summary: dict[str, Any]) -> list[str]:
     return sentences
 
 
+def _last(run: RunRecord, records: Records) -> dict[str, Measured]:
+    return {name: found for name in records.benchmarks if (found := run.last(name)) is not None}
+
+
 def _notes(records: Records) -> list[str]:
     notes: list[str] = []
     for name, benchmark in benchmarks(records).items():
@@ -86,6 +91,10 @@ def _notes(records: Records) -> list[str]:
         notes.append(f"{name}: {in_words(benchmark['questions'], clusters_of(records, name))}")
         if records.shares is None and samples in records.pass_at_k:
             notes.append(f"Pass@{samples} uses all samples at once: it is no more than whether any of them was right.")
+    measured = [("The base", records.base), *((run.label, _last(run, records)) for run in records.runs)]
+    for label, by_benchmark in measured:
+        for name, each in by_benchmark.items():
+            notes += [f"{label} on {name}: {warning}" for warning in suspicions(each.evaluation)]
     if notes:
         notes.append("Intervals of single arms are 95% and over questions: what other questions would have changed.")
     logged = any(run.metrics for run in records.runs)
