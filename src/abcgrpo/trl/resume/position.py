@@ -7,6 +7,8 @@ from typing import Any
 
 from trl.trainer.utils import strip_images_from_messages
 
+from abcgrpo.trl.resume.packing import packable
+
 COUNTERS = (
     "_step",
     "_current_train_step_time",
@@ -48,10 +50,10 @@ def restore_position(trainer: Any, position: dict[str, Any]) -> None:
 
 
 def _completions_table(trainer: Any) -> dict[str, Any]:
-    """What `log_completions` would show next; images are not kept."""
+    """What `log_completions` would show next. Images, dates and the like are not kept: a table ends no run."""
     if not trainer.log_completions:
         return {}
     logs = trainer._logs
     texts = {name: [strip_images_from_messages(m) for m in logs[name]] for name in ("prompt", "completion")}
     nested = {name: {key: list(values) for key, values in logs[name].items()} for name in ("rewards", "extra")}
-    return texts | nested | {"advantages": list(logs["advantages"]), "images": [None] * len(logs["images"])}
+    return packable(texts | nested) | {"advantages": list(logs["advantages"]), "images": [None] * len(logs["images"])}
