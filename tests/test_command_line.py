@@ -205,7 +205,7 @@ def test_a_recipe_trains_on_mathematics_from_a_file(tmp_path):
     shown = abcgrpo("train", "recipe.yaml", cwd=tmp_path)
     assert shown.returncode == 0, shown.stderr
     metrics = [json.loads(line) for line in (tmp_path / "out" / "metrics.jsonl").read_text().splitlines()]
-    assert metrics[0]["rewards/accuracy_reward/mean"] == 0.0
+    assert metrics[0]["rewards/mathematics_reward/mean"] == 0.0
     assert metrics[0]["grading/no_answer"] == 1.0
 
 

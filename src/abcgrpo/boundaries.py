@@ -9,7 +9,7 @@ from torch import Tensor
 
 from abcgrpo.rules.parameter import parameter
 from abcgrpo.rules.rule import Rule
-from abcgrpo.tokens import Tokens
+from abcgrpo.tokens import LOG_RATIO_LIMIT, Tokens
 
 INF = math.inf
 
@@ -81,16 +81,30 @@ class Boundaries(Rule):
 
         There is no `min` against the unclipped ratio: an open bound (`inf`) plays its part.
         """
-        positive = advantages > 0
-        low = torch.where(positive, 1 - self.eps_pos_low, 1 - self.eps_neg_low).to(ratio)
-        high = torch.where(positive, 1 + self.eps_pos_high, 1 + self.eps_neg_high).to(ratio)
+        low, high = self._limits(ratio, advantages)
         return ratio.clamp(low, high)
 
     def surrogate(self, tokens: Tokens) -> Tensor:
         """r̃·Â (algorithm 1, line 9). w = r inside the bounds and 0 outside (eq. 12, 13)."""
         return self.clip(tokens.ratio, tokens.advantages) * tokens.advantages
 
+    def weight(self, tokens: Tokens) -> Tensor:
+        """w: r inside the bounds, 0 outside; r where Â = 0."""
+        if tokens.level != "token":
+            return super().weight(tokens)  # a token's gradient has a part in the whole response's ratio
+        ratio = tokens.ratio.detach()
+        low, high = self._limits(ratio, tokens.advantages)
+        moved = (tokens.logprobs - tokens.old_logprobs).detach().abs() > LOG_RATIO_LIMIT
+        dropped = (ratio < low) | (ratio > high) | moved
+        return torch.where(dropped & (tokens.advantages != 0), 0.0, ratio)
+
     @property
     def largest_weight(self) -> float:
         """1 + max(ε1, ε3) (eq. 16)."""
         return 1 + max(self.eps_pos_high, self.eps_neg_high)
+
+    def _limits(self, ratio: Tensor, advantages: Tensor) -> tuple[Tensor, Tensor]:
+        positive = advantages > 0
+        low = torch.where(positive, 1 - self.eps_pos_low, 1 - self.eps_neg_low).to(ratio)
+        high = torch.where(positive, 1 + self.eps_pos_high, 1 + self.eps_neg_high).to(ratio)
+        return low, high

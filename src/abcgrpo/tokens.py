@@ -32,6 +32,8 @@ class Tokens(NamedTuple):
     """Â."""
     mask: Tensor
     """True where a token counts; bool."""
+    level: RatioLevel = "token"
+    """What `ratio` is: one per token, or the geometric mean of the response."""
 
     @property
     def old_probabilities(self) -> Tensor:
@@ -59,6 +61,7 @@ def tokens_of(
         ratio,
         masked(per_token(advantages, ratio), mask),
         chosen,
+        level,
     )
 
 

@@ -1,30 +1,30 @@
 """The comparison of evaluations: what is paired, what the family is, and the rule."""
 
-from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from abcgrpo.comparison.compare import COVERS_ALL, COVERS_EVALUATION, compare, limits
+from abcgrpo.comparison.compare import COVERS_ALL, COVERS_EVALUATION, Scores, against_one, compare, limits, paired
 from abcgrpo.evaluation.intervals import of_differences
 from abcgrpo.evaluation.metrics import average, pass_at_k
-from abcgrpo.evaluation.store import Evaluation
 
 SAMPLES = 16
-METRICS = {
-    "avg@4": lambda evaluation: average(evaluation.correct, SAMPLES),
-    "pass@2": lambda evaluation: pass_at_k(evaluation.correct, SAMPLES, 2),
-    "pass@4": lambda evaluation: pass_at_k(evaluation.correct, SAMPLES, 4),
-}
+METRICS = ("avg@4", "pass@2", "pass@4")
 PRIMARY = ("avg@4", "pass@4")
 
 
-def evaluation(rates: np.ndarray, generator: np.random.Generator) -> Evaluation:
+def scores(right: np.ndarray, clusters: list[str] | None = None) -> Scores:
+    """Of samples (questions, samples)."""
+    correct = right.sum(axis=1)
+    passes = {f"pass@{k}": pass_at_k(correct, SAMPLES, k) for k in (2, 4)}
+    questions = [f"q{index:03}" for index in range(len(right))]
+    return Scores(questions, {"avg@4": average(correct, SAMPLES)} | passes, clusters)
+
+
+def answers(rates: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """A run that answers each question right at its rate."""
-    right = generator.random((len(rates), SAMPLES)) < rates[:, None]
-    questions = [f"q{index:03}" for index in range(len(rates))]
-    return Evaluation({"samples": SAMPLES}, questions, right, [], Counter(), 0.0, 5.0, [])
+    return generator.random((len(rates), SAMPLES)) < rates[:, None]
 
 
 def runs(seeds: int, gains: dict[str, float], seed: int = 0, deviation: float = 0.02) -> dict:
@@ -32,7 +32,9 @@ def runs(seeds: int, gains: dict[str, float], seed: int = 0, deviation: float = 
     generator = np.random.default_rng(seed)
     rates = generator.uniform(0.2, 0.6, 60)
     return {
-        arm: {s: evaluation(rates + gain + deviation * generator.standard_normal(), generator) for s in range(seeds)}
+        arm: {
+            s: scores(answers(rates + gain + deviation * generator.standard_normal(), generator)) for s in range(seeds)
+        }
         for arm, gain in gains.items()
     }
 
@@ -44,14 +46,14 @@ def by_key(found):
 def test_better_worse_and_inconclusive():
     arms = ["baseline", "up", "down", "same"]
     measured = runs(10, dict(zip(arms, [0.0, 0.15, -0.15, 0.0], strict=True)))
-    found = by_key(compare({"benchmark": measured}, arms, METRICS, PRIMARY))
+    found = by_key(compare({"benchmark": measured}, arms, PRIMARY))
     assert {arm: found[arm, "avg@4"].verdict for arm in arms[1:]} == {
         "up": "better",
         "down": "worse",
         "same": "inconclusive",
     }
     up = found["up", "avg@4"]
-    differences = [METRICS["avg@4"](measured["up"][s]) - METRICS["avg@4"](measured["baseline"][s]) for s in range(10)]
+    differences = [measured["up"][s].values["avg@4"] - measured["baseline"][s].values["avg@4"] for s in range(10)]
     assert up.difference == pytest.approx(np.mean(differences))
     assert up.low < 0.15 < up.high
     assert up.covers == COVERS_ALL
@@ -65,7 +67,7 @@ def test_better_worse_and_inconclusive():
 
 
 def test_a_metric_outside_the_family_is_described_and_gets_no_verdict():
-    found = by_key(compare({"b": runs(10, {"baseline": 0.0, "up": 0.2})}, ["baseline", "up"], METRICS, PRIMARY))
+    found = by_key(compare({"b": runs(10, {"baseline": 0.0, "up": 0.2})}, ["baseline", "up"], PRIMARY))
     other = found["up", "pass@2"]
     assert other.low > 0
     assert (other.p_value_holm, other.detectable_effect, other.verdict) == (None, None, "inconclusive")
@@ -75,7 +77,7 @@ def test_a_metric_outside_the_family_is_described_and_gets_no_verdict():
 
 
 def test_five_seeds_conclude_nothing_however_large_the_difference():
-    found = by_key(compare({"b": runs(5, {"baseline": 0.0, "up": 0.3})}, ["baseline", "up"], METRICS, PRIMARY))
+    found = by_key(compare({"b": runs(5, {"baseline": 0.0, "up": 0.3})}, ["baseline", "up"], PRIMARY))
     up = found["up", "avg@4"]
     assert up.low > 0.2
     assert up.p_value == 0.0625
@@ -85,13 +87,15 @@ def test_five_seeds_conclude_nothing_however_large_the_difference():
 
 def test_a_small_p_without_an_interval_off_zero_is_inconclusive():
     """Seeds that agree on few questions that disagree: these questions favour the arm, others might not."""
-    measured = runs(10, {"baseline": 0.0, "up": 0.0}, deviation=0.0)
-    gain = np.zeros((60, SAMPLES), dtype=bool)
-    gain[:2] = True  # two questions of sixty are always solved by one arm and never by the other
-    for s in range(10):
-        measured["up"][s] = replace(measured["baseline"][s], right=measured["baseline"][s].right | gain)
-        measured["baseline"][s] = replace(measured["baseline"][s], right=measured["baseline"][s].right & ~gain)
-    up = by_key(compare({"b": measured}, ["baseline", "up"], METRICS, PRIMARY))["up", "avg@4"]
+    generator = np.random.default_rng(0)
+    rates = generator.uniform(0.2, 0.6, 60)
+    measured = {"baseline": {}, "up": {}}
+    for seed in range(10):
+        right = answers(rates, generator)
+        for arm in measured:
+            right[:2] = arm == "up"  # two questions of sixty: always solved by one arm and never by the other
+            measured[arm][seed] = scores(right)
+    up = by_key(compare({"b": measured}, ["baseline", "up"], PRIMARY))["up", "avg@4"]
     assert up.p_value == pytest.approx(2 / 2**10)
     assert up.p_value_holm > 0.05
     assert up.low < 0 < up.high
@@ -101,9 +105,8 @@ def test_a_small_p_without_an_interval_off_zero_is_inconclusive():
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_fewer_than_three_seeds_cover_evaluation_noise_only(seeds):
     measured = runs(seeds, {"baseline": 0.0, "up": 0.3})
-    up = by_key(compare({"b": measured}, ["baseline", "up"], METRICS, PRIMARY))["up", "avg@4"]
-    metric = METRICS["avg@4"]
-    differences = [metric(measured["up"][s]) - metric(measured["baseline"][s]) for s in range(seeds)]
+    up = by_key(compare({"b": measured}, ["baseline", "up"], PRIMARY))["up", "avg@4"]
+    differences = [measured["up"][s].values["avg@4"] - measured["baseline"][s].values["avg@4"] for s in range(seeds)]
     expected = of_differences(np.mean(differences, axis=0))
     assert (up.difference, up.low, up.high) == pytest.approx(tuple(expected))
     assert up.low > 0
@@ -117,26 +120,80 @@ def test_runs_are_paired_by_seed_and_question():
     measured = runs(8, {"baseline": 0.0, "up": 0.1})
     del measured["up"][0]
     measured["baseline"][7] = replace(measured["baseline"][7], questions=["others"] * 60)
-    up = by_key(compare({"b": measured}, ["baseline", "up"], METRICS, PRIMARY))["up", "avg@4"]
+    up = by_key(compare({"b": measured}, ["baseline", "up"], PRIMARY))["up", "avg@4"]
     assert up.seeds == 6
-    metric = METRICS["avg@4"]
-    expected = np.mean([metric(measured["up"][s]) - metric(measured["baseline"][s]) for s in range(1, 7)])
+    assert up.left_out == [7]
+    assert up.sentence.endswith("Seed 7 left out: measured on other questions than the rest.")
+    expected = np.mean(
+        [measured["up"][s].values["avg@4"] - measured["baseline"][s].values["avg@4"] for s in range(1, 7)]
+    )
     assert up.difference == pytest.approx(expected)
+
+
+def without(run: Scores, questions: int) -> Scores:
+    """The run without its last questions."""
+    return Scores(run.questions[:-questions], {name: each[:-questions] for name, each in run.values.items()})
+
+
+def test_a_first_seed_that_lacks_questions_does_not_decide_which_are_compared():
+    """One seed of eight lacks two questions: it is left out, and not the seven that have them."""
+    measured = runs(8, {"baseline": 0.0, "up": 0.1})
+    for arm in measured:
+        measured[arm][0] = without(measured[arm][0], 2)
+    pairs = paired(measured, "up", "baseline")
+    assert pairs.left_out == [0]
+    assert pairs.differences("avg@4").shape == (7, 60)
+    up = by_key(compare({"b": measured}, ["baseline", "up"], PRIMARY))["up", "avg@4"]
+    assert (up.seeds, up.left_out) == (7, [0])
+    assert "Seed 0 left out" in up.sentence
+
+
+def test_a_model_without_seeds_has_the_same_interval_and_no_p():
+    measured = runs(8, {"baseline": 0.0, "up": 0.1})
+    base = measured["baseline"][0]
+    found = {each.metric: each for each in against_one("b", "up", measured["up"], "base", base)}
+    same = compare({"b": {"base": dict.fromkeys(range(8), base), "up": measured["up"]}}, ["base", "up"], PRIMARY)
+    for each in same:
+        other = found[each.metric]
+        assert (other.difference, other.low, other.high) == (each.difference, each.low, each.high)
+        assert (other.p_value, other.p_value_holm, other.in_family) == (None, None, False)
+        assert "base has no training seeds" in other.sentence
+    assert found["avg@4"].relative == pytest.approx(found["avg@4"].difference / base.values["avg@4"].mean())
+
+
+def test_what_clusters_share_is_no_verdict():
+    """Three contests of ten in favour of the arm, three against it, by the same amount for every question and seed."""
+    contests = [f"contest {index // 10}" for index in range(60)]
+    gain = np.repeat([0.25, 0.25, 0.25, 0.25, -0.06, -0.06], 10)
+    generator = np.random.default_rng(3)
+    rates = generator.uniform(0.2, 0.6, 60)
+
+    def verdict(clusters):
+        generator = np.random.default_rng(4)
+        measured = {
+            arm: {seed: scores(answers(rates + more, generator), clusters) for seed in range(10)}
+            for arm, more in (("baseline", 0.0), ("up", gain))
+        }
+        return by_key(compare({"b": measured}, ["baseline", "up"], PRIMARY))["up", "avg@4"]
+
+    assert (verdict(None).verdict, verdict(None).clusters) == ("better", None)
+    assert (verdict(contests).verdict, verdict(contests).clusters) == ("inconclusive", 6)
+    assert verdict(contests).difference == pytest.approx(verdict(None).difference)
 
 
 def test_an_arm_without_runs_keeps_its_place_in_the_family():
     measured = runs(8, {"baseline": 0.0, "up": 0.3})
-    alone = by_key(compare({"b": measured}, ["baseline", "up"], METRICS, PRIMARY))["up", "avg@4"]
-    planned = by_key(compare({"b": measured}, ["baseline", "failed", "up"], METRICS, PRIMARY))
+    alone = by_key(compare({"b": measured}, ["baseline", "up"], PRIMARY))["up", "avg@4"]
+    planned = by_key(compare({"b": measured}, ["baseline", "failed", "up"], PRIMARY))
     assert set(planned) == {("up", metric) for metric in METRICS}
     assert alone.p_value_holm == pytest.approx(2 * 2 / 2**8)
     assert planned["up", "avg@4"].p_value_holm == pytest.approx(4 * 2 / 2**8)
-    assert compare({"b": {"up": measured["up"]}}, ["baseline", "up"], METRICS, PRIMARY) == []
+    assert compare({"b": {"up": measured["up"]}}, ["baseline", "up"], PRIMARY) == []
 
 
 def test_several_benchmarks_are_one_family():
     measured = runs(8, {"baseline": 0.0, "up": 0.3})
-    found = compare({"one": measured, "two": measured}, ["baseline", "up"], METRICS, PRIMARY)
+    found = compare({"one": measured, "two": measured}, ["baseline", "up"], PRIMARY)
     assert [each.p_value_holm for each in found if each.metric == "avg@4"] == [pytest.approx(4 * 2 / 2**8)] * 2
 
 

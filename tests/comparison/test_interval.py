@@ -8,6 +8,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from abcgrpo.comparison.interval import Spread, over_seeds_and_questions
+from abcgrpo.evaluation.intervals import unseen_variance
 
 
 def layout(generator, seeds, questions, of_seeds, of_questions, rest, size=()):
@@ -51,13 +52,26 @@ def test_without_a_question_effect_it_is_students_interval_over_seeds():
 def test_where_seeds_agree_it_is_students_interval_over_questions():
     """Every seed gives the same differences: more seeds tell nothing new about other questions."""
     by_question = np.random.default_rng(2).normal(0.02, 0.1, 30)
+    assert unseen_variance(by_question) == 0
     found = over_seeds_and_questions(np.tile(by_question, (6, 1)))
     expected = stats.t.interval(0.95, 29, loc=by_question.mean(), scale=stats.sem(by_question))
     assert (found.low, found.high) == pytest.approx(expected)
 
 
-def test_the_same_runs_have_no_difference_and_no_width():
-    assert over_seeds_and_questions(np.zeros((8, 30))) == (0.0, 0.0, 0.0)
+def test_the_same_runs_have_no_difference_and_the_width_of_a_question_that_is_not_there():
+    """Nothing varies: t(0.975, 29) / 30, as one question of 30 that differs by 1 and is missing would add."""
+    assert over_seeds_and_questions(np.zeros((8, 30))) == pytest.approx((0.0, -2.04523 / 30, 2.04523 / 30), abs=1e-5)
+
+
+def test_clusters_are_the_units():
+    differences = layout(np.random.default_rng(5), 4, 30, 0.02, 0.05, 0.1)
+    clusters = [f"c{index // 5}" for index in range(30)]
+    means = differences.reshape(4, 6, 5).mean(axis=2)
+    found, expected = Spread.of(differences, clusters), Spread.of(means)
+    assert (found.of_seeds, found.of_questions) == pytest.approx((expected.of_seeds, expected.of_questions))
+    assert (found.residual, found.questions) == (pytest.approx(expected.residual), 6)
+    assert found.unseen == 0  # of thirty questions, which carry the spread, and not of six clusters
+    assert over_seeds_and_questions(differences, clusters).value == pytest.approx(differences.mean())
 
 
 def test_one_question_has_no_interval():

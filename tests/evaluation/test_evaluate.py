@@ -14,6 +14,7 @@ from abcgrpo.evaluation.results import Metrics, powers_of_two, results
 from abcgrpo.evaluation.sampling import Sampling, plan_batches
 from abcgrpo.evaluation.store import SAMPLES, SETTINGS, SampleStore, read_evaluation
 from abcgrpo.files import read_json_lines
+from abcgrpo.tasks import get_task
 from abcgrpo.tasks.benchmarks import load_benchmark
 from abcgrpo.tasks.countdown import TASK, verify
 
@@ -30,13 +31,13 @@ def undisturbed(tmp_path_factory):
 
 def test_every_sample_is_kept_and_its_verdict_can_be_checked(undisturbed):
     lines = list(read_json_lines(undisturbed / SAMPLES))
-    questions = {row["id"]: row for row in TASK.benchmark_rows(6)}
+    questions = {row["id"]: row for row in TASK.held_out_rows(6)}
     assert sorted((line["problem"], line["sample"]) for line in lines) == [
         (question, sample) for question in sorted(questions) for sample in range(8)
     ]
     for line in lines:
         row = questions[line["problem"]]
-        assert line["correct"] == verify(row["numbers"], row["target"], line["text"])
+        assert line["correct"] == verify(line["text"], row["numbers"], row["target"])
         assert line["reason"] == ("exact" if line["correct"] else "different")
         assert line["finish_reason"] in ("stop", "length")
         assert line["prompt_sha256"] == prompt_hash(row["problem"])
@@ -107,9 +108,9 @@ def test_samples_that_are_strange_or_doubled_are_refused(tmp_path):
     store = SampleStore(tmp_path, {"model": "m"})
     store.append([{"problem": "p", "sample": 0}, {"problem": "p", "sample": 0}])
     with pytest.raises(UserError, match="twice"):
-        store.finished_batches([[("p", 0), ("p", 1)]])
+        store.kept([[("p", 0), ("p", 1)]])
     with pytest.raises(UserError, match="none of this evaluation's"):
-        store.finished_batches([[("q", 0)]])
+        store.kept([[("q", 0)]])
 
 
 def test_missing_samples_are_said(undisturbed, tmp_path):
@@ -187,9 +188,11 @@ def test_a_plan_holds_every_sample_once_with_a_seed_of_its_own():
 
 
 def test_sampling_defaults_and_options_without_effect():
-    assert default_sampling("mathematics", {}, 3) == Sampling(0.6, 0.95, 20, 4096, 3)
-    assert default_sampling("mathematics", {"temperature": 0.0, "top_p": None}, 0) == Sampling(0.0, 1.0, 0, 4096, 0)
+    assert default_sampling(get_task("mathematics"), {}, 3) == Sampling(0.6, 0.95, 20, 4096, 3)
+    assert default_sampling(get_task("mathematics"), {"temperature": 0.0, "top_p": None}, 0) == Sampling(
+        0.0, 1.0, 0, 4096, 0
+    )
     with pytest.raises(UserError, match="no effect"):
-        default_sampling("mathematics", {"temperature": 0.0, "top_p": 0.9}, 0)
+        default_sampling(get_task("mathematics"), {"temperature": 0.0, "top_p": 0.9}, 0)
     with pytest.raises(UserError, match="top_p"):
         Sampling(top_p=0.0)

@@ -149,10 +149,9 @@ def served(tmp_path_factory):
         server.wait()
 
 
-def test_a_server_answers_as_the_model_does_here(served, tmp_path, monkeypatch):
-    monkeypatch.setattr("abcgrpo.evaluation.samplers.server.TIMEOUT", 60.0)
+def test_a_server_answers_as_the_model_does_here(served, tmp_path):
     benchmark = load_benchmark("countdown", questions=4)
-    options = {"url": served, "concurrency": 3}
+    options = {"url": served, "concurrency": 3, "timeout": 60.0}
     remote = Plan(GREEDY, samples=2, sampler="server", options=options, batch_size=4)
     there = evaluate(str(BASE_MODEL), benchmark, remote, tmp_path / "server")
     here = evaluate("countdown-base", benchmark, Plan(GREEDY, samples=2, batch_size=4), tmp_path / "local")
@@ -212,7 +211,7 @@ def moody():
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    Thread(target=server.serve_forever, daemon=True).start()
+    Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     seen.url = f"http://127.0.0.1:{server.server_port}/v1"
     yield seen
     server.shutdown()

@@ -39,7 +39,7 @@ MISTAKES = {
     "a reward that is no function": ((TRAINING, "reward_funcs: [math.pi]\n" + TRAINING), "float, not a function"),
     "k = 0": (("pass_at_k: [2]", "pass_at_k: [0, 2]"), "greater than or equal to 1"),
     "k twice": (("pass_at_k: [2]", "pass_at_k: [2, 2]"), "[2] are listed twice"),
-    "identical arms": (("{rule: uniform, eps: 0.2}", "{rule: grpo, eps: 0.2}"), "'GRPO' and 'ABC-GRPO' are the same"),
+    "identical arms": (("ABC-GRPO: {rule: abc_grpo}", "ABC-GRPO: {rule: grpo}"), "'GRPO' and 'ABC-GRPO' are the same"),
     "a negative learning rate": ((TRAINING, "training:\n  learning_rate: -1e-5\n"), "learning_rate=-1e-05 is negative"),
     "no step": (("max_steps: 2", "max_steps: 0"), "max_steps=0 trains nothing"),
     "no epoch": (("max_steps: 2", "num_train_epochs: 0"), "num_train_epochs=0.0 trains nothing"),

@@ -45,12 +45,17 @@ def test_every_recipe_of_the_paper_gives_the_published_number_of_steps(name):
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
 def test_every_arm_of_every_experiment_can_be_tried(path, monkeypatch):
     experiment = read_experiment(str(path))
-    for arm in experiment.arms:
-        found = dry_run(experiment.recipe(arm, experiment.seeds[0], "out"))
+    for run in experiment.runs():
+        if run.seed != experiment.seeds[0]:
+            continue
+        recipe = experiment.recipe(run.arm, run.seed, "out", run.condition)
+        found = dry_run(recipe)
         assert found["dataset"]["columns_checked"]
         assert found["num_problems"] == experiment.num_problems
-        assert found["optimizer_steps"] == experiment.training["max_steps"]
-        assert found["optimizer_steps_per_generation"] == 4
+        assert found["optimizer_steps"] == recipe.training["max_steps"]
+        assert found["rollouts_per_generation"] == 512
+        generations = recipe.training["max_steps"] / found["optimizer_steps_per_generation"]
+        assert generations == 60  # the same number of answers whatever they are cut into
 
 
 @pytest.mark.skipif(not PUBLISHED.is_dir(), reason=f"the published logs are not at {PUBLISHED}")

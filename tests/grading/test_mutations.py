@@ -6,11 +6,16 @@ sign, a variable, an exponent, the order or a bracket; a spelling changes spaces
 """
 
 import re
+from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from abcgrpo.grading import grade_batch
+from abcgrpo.grading import check_rows, grade_batch
+
+WRITTEN = (Path(__file__).parent / "forms.txt").read_text(encoding="utf-8").splitlines()
+"""Golds as competitions, textbooks and word problems write them, one a line."""
 
 small = st.integers(11, 99)
 primes = st.sampled_from([2, 3, 5, 7, 11, 13])
@@ -110,3 +115,11 @@ def test_every_spelling_is_equal(drawn: list[str]):
 def test_no_mutation_is_equal(pairs: list[tuple[str, str]]):
     verdicts = grade_batch([rf"\boxed{{{text}}}" for _, text in pairs], [gold for gold, _ in pairs])
     assert [pair for pair, verdict in zip(pairs, verdicts, strict=True) if verdict.correct is not False] == []
+
+
+@pytest.mark.parametrize("gold", WRITTEN)
+def test_a_written_gold_makes_sense_and_is_its_own_answer(gold: str):
+    assert check_rows([{"problem": "?", "answer": gold}]) == []
+    texts = [gold, f"{gold} ", f"${gold}$" if "$" not in gold else gold, rf"\displaystyle {gold}."]
+    verdicts = grade_batch([rf"so \boxed{{{text}}}" for text in texts], [gold] * len(texts))
+    assert [verdict.correct for verdict in verdicts] == [True] * len(texts)

@@ -177,15 +177,15 @@ def test_c_code_that_hangs_or_crashes(monkeypatch: pytest.MonkeyPatch, tmp_path:
             import ctypes, sys
             del sys.path[0], sys.modules["sympy"]
             import sympy
-            expand = sympy.expand
-            def broken(expression, **options):
+            subs = sympy.Basic.subs
+            def broken(expression, *point, **options):
                 letters = {symbol.name for symbol in expression.free_symbols}
                 if letters >= set("hang"):
                     sum(range(10**13))
                 if letters >= set("crash"):
                     ctypes.string_at(0)
-                return expand(expression, **options)
-            sympy.expand = broken
+                return subs(expression, *point, **options)
+            sympy.Basic.subs = broken
             """
         )
     )

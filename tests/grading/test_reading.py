@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from abcgrpo.grading.expressions import Node, is_notation, tokenize
 from abcgrpo.grading.reading import read
 
-NEEDLESS = frozenset("{}()+")
-"""Tokens whose absence may leave the same tree: brackets around one factor and a plus sign."""
+NEEDLESS = frozenset([*"{}()+", "\\cdot"])
+"""Tokens whose absence may leave the same tree: brackets around one factor, a plus sign, the dot of 2·x."""
 
 
 def evaluated(node: Node, point: dict[str, Fraction]) -> Fraction:

@@ -55,6 +55,8 @@ def comparison(arm, benchmark, metric, difference, verdict):
     """A comparison as `report.json` has it."""
     return {
         "benchmark": benchmark,
+        "measured_on": benchmark,
+        "condition": None,
         "arm": arm,
         "baseline": "GRPO",
         "metric": metric,

@@ -12,13 +12,13 @@ SEEDS = range(7)
 
 @pytest.fixture
 def experiment(tmp_path):
-    """Seven seeds with which one arm answers one more of sixteen samples to every question."""
+    """Seven seeds with which one arm answers none, one or two more of sixteen samples to each of twelve questions."""
     directory = tmp_path / "study"
     specification(directory, seeds=SEEDS)
     for seed in SEEDS:
-        for arm, more in (("GRPO", 0), ("ABC-GRPO", 1)):
+        for arm, gain in (("GRPO", 0), ("ABC-GRPO", 1)):
             run(directory, 1.0, [0], arm=arm, seed=seed)
-            right = [3 + seed % 2 + more, 5 + more, 7 + seed % 3 + more]
+            right = [3 + question % 5 + seed % 3 + gain * (question % 3) for question in range(12)]
             evaluation(
                 directory / "arms" / arm / f"seed-{seed}" / "evaluation/checkpoint-3/countdown", right, samples=16
             )
@@ -46,7 +46,7 @@ def test_a_verdict_on_top(experiment):
 
 def test_an_earlier_checkpoint_never_takes_the_place_of_the_last(experiment):
     last = experiment / "arms" / "ABC-GRPO" / "seed-0" / "evaluation" / "checkpoint-3"
-    evaluation(last.with_name("checkpoint-2") / "countdown", [16, 16, 16], samples=16)
+    evaluation(last.with_name("checkpoint-2") / "countdown", [16] * 12, samples=16)
     assert summarize(load([experiment]))["comparisons"][0]["difference"] == pytest.approx(1 / 16)
     (last / "countdown" / "samples.jsonl").write_text("")
     report = summarize(load([experiment]))

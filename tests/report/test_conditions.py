@@ -10,7 +10,7 @@ from tests.report.experiments import evaluation, run
 
 SEEDS = range(8)
 GAINS = {"fresh": 0, "stale": 2}
-"""By condition, how many more of sixteen samples the other arm answers."""
+"""By condition, how many more of sixteen samples the other arm answers, in the mean over questions."""
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def experiment(tmp_path):
                 top = directory / "conditions" / condition
                 run(top, 1.0, [0], arm=arm, seed=seed)
                 noise = (seed + len(arm)) % 2  # so that seeds differ where arms do not
-                right = [3 + noise + more, 5 + more, 7 + seed % 3 + more]
+                right = [3 + noise + q % 4 + seed % 3 + more * (q % 3) for q in range(12)]
                 job = top / "arms" / arm / f"seed-{seed}"
                 evaluation(job / "evaluation/checkpoint-3/countdown", right, samples=16)
     return directory

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from abcgrpo.errors import UserError
 from abcgrpo.files import json_line
-from abcgrpo.report.logs import collect, read_log
+from abcgrpo.report.logs import read_log
+from abcgrpo.report.logs.series import collect
 
 
 def state(path, history, **more):
@@ -94,7 +95,8 @@ def test_a_truncated_file_is_read_as_far_as_it_goes(tmp_path):
     [
         ("", "is empty"),
         ("{}", "has no log_history"),
-        ("[1]", "has no log_history"),
+        ("[1]", "entry 1 is no object"),
+        ("7", "has no log_history"),
         ('{"log_history": [{"st', "no logged step"),
         ('{"log_history": []}', "no logged number"),
         ("\x89PNG", "not valid JSON"),
@@ -114,19 +116,25 @@ def test_no_log_at_all(tmp_path):
 
 
 @pytest.fixture
-def events(tmp_path):
-    """Two event files: the second goes on from step 2, where the first had reached 3."""
+def written():
+    """Writes an event file into a directory, one second a step."""
     tensorboard = pytest.importorskip("tensorboard.summary.writer.event_file_writer")
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary
 
-    def written(directory, first_time, lines):
+    def write(directory, first_time, lines):
         writer = tensorboard.EventFileWriter(str(directory), filename_suffix=f".{first_time}")
         for offset, (step, values) in enumerate(lines):
             scalars = [Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
             writer.add_event(Event(step=step, wall_time=first_time + offset, summary=Summary(value=scalars)))
         writer.close()
 
+    return write
+
+
+@pytest.fixture
+def events(tmp_path, written):
+    """Two event files: the second goes on from step 2, where the first had reached 3."""
     written(
         tmp_path, 100, [(1, {"train/entropy": 1.0, "eval/reward": 0.5}), (2, {"train/entropy": 0.75}), (3, {"x": 9.0})]
     )
@@ -145,3 +153,114 @@ def test_one_event_file_and_a_cut_one(events):
     assert read_log(first).metrics["x"] == {3: 9.0}
     second.write_bytes(second.read_bytes()[:-7])
     assert read_log(second).metrics["entropy"] == {2: 0.5}
+
+
+ONE = [(1, {"entropy": 1.0}), (2, {"entropy": 0.9}), (3, {"entropy": 0.8})]
+
+
+@pytest.mark.parametrize("directories", [("a", "b"), (".", ".")], ids=["two directories", "one directory"])
+@pytest.mark.parametrize("second", [101, 500], ids=["at the same time", "later"])
+def test_two_tensorboard_runs_are_not_merged(tmp_path, written, directories, second):
+    for name, time in zip(directories, (100, second), strict=True):
+        written(tmp_path / name, time, ONE)
+    with pytest.raises(UserError, match=r"two runs.*--log of its own"):
+        read_log(tmp_path)
+    assert read_log(tmp_path / "a" if directories[0] == "a" else min(tmp_path.glob("events*"))).metrics
+
+
+def test_a_resumed_run_in_another_directory_is_one_run(tmp_path, written):
+    """As Hugging Face trainers leave it: a directory for each start, and one without scalars for the settings."""
+    written(tmp_path / "runs" / "first", 100, ONE)
+    written(tmp_path / "runs" / "first" / "settings", 101, [])
+    written(tmp_path / "runs" / "second", 500, [(3, {"entropy": 0.5}), (4, {"entropy": 0.4})])
+    assert read_log(tmp_path).metrics == {"entropy": {1: 1.0, 2: pytest.approx(0.9), 3: 0.5, 4: pytest.approx(0.4)}}
+
+
+VERL = {
+    "actor/entropy": 0.5,
+    "actor/clip_q1": 0.01,
+    "actor/clip_q4": 0.02,
+    "critic/rewards/mean": 0.25,
+    "response_length/mean": 700.0,
+    "training/global_step": 3,
+}
+OURS = {"entropy": 0.5, "clip/q1": 0.01, "clip/q4": 0.02, "reward": 0.25, "completions/mean_length": 700.0}
+
+
+def named(metrics, step):
+    return {name: metrics[name][step] for name in OURS}
+
+
+def test_verls_file_logger(tmp_path):
+    """A line a step, `{"step", "data"}`, in a directory of its own."""
+    path = tmp_path / "experiment.jsonl"
+    path.write_text("".join(json.dumps({"step": step, "data": VERL}) + "\n" for step in (3, 4)))
+    for log in (read_log(path), read_log(tmp_path)):
+        assert named(log.metrics, 4) == OURS
+        assert log.metrics["actor/entropy"] == {3: 0.5, 4: 0.5}  # its own names are kept
+
+
+def test_verls_tensorboard(tmp_path, written):
+    written(tmp_path, 100, [(step, VERL) for step in (1, 2)])
+    assert named(read_log(tmp_path).metrics, 2) == pytest.approx(OURS)
+
+
+def test_verls_entropy_reaches_the_report(tmp_path):
+    from abcgrpo.report import load
+    from abcgrpo.report.summary import summarize
+
+    path = tmp_path / "log.jsonl"
+    path.write_text(json.dumps({"step": 1, "data": VERL}) + "\n" + json.dumps({"step": 2, "data": VERL}) + "\n")
+    report = summarize(load([], [("mine", path)]))
+    assert report["arms"]["mine"]["entropy"]["final"] == 0.5
+    assert report["arms"]["mine"]["clip_fraction"]["q4"] == 0.02
+    assert not any("Entropy" in note for note in report["notes"])
+
+
+def test_a_jsonl_without_steps_is_refused(tmp_path):
+    (tmp_path / "log.jsonl").write_text('{"entropy": 1.0}\n')
+    with pytest.raises(UserError, match=r"line 1, has no step.*under `step`"):
+        read_log(tmp_path / "log.jsonl")
+    (tmp_path / "log.jsonl").write_text("[1]\n")
+    with pytest.raises(UserError, match="line 1, is not a JSON object"):
+        read_log(tmp_path / "log.jsonl")
+
+
+HISTORY = [
+    {"_step": 0, "_runtime": 5.0, "train/global_step": 10, "train/entropy": 1.0, "train/reward": None},
+    {"_step": 1, "_runtime": 9.0, "train/global_step": 20, "train/entropy": 0.5, "train/reward": 0.25},
+]
+
+
+def test_a_wandb_history_as_csv_json_and_jsonl(tmp_path):
+    """The optimizer step is `train/global_step`; `_step` counts calls."""
+    (tmp_path / "a.json").write_text(json.dumps(HISTORY))
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(line) + "\n" for line in HISTORY))
+    rows = [",".join("" if value is None else str(value) for value in line.values()) for line in HISTORY]
+    (tmp_path / "a.csv").write_text("\n".join([",".join(HISTORY[0]), *rows]) + "\n")
+    for suffix in ("json", "jsonl", "csv"):
+        metrics = read_log(tmp_path / f"a.{suffix}").metrics
+        assert metrics["entropy"] == {10: 1.0, 20: 0.5}, suffix
+        assert metrics["reward"] == {20: 0.25}
+
+
+def test_a_wandb_panel_as_csv(tmp_path):
+    path = tmp_path / "panel.csv"
+    head = '"Step","grpo - train/entropy","grpo - train/entropy__MIN","grpo - train/entropy__MAX"'
+    path.write_text(f'{head}\n"1","0.5","0.5","0.5"\n"2","","",""\n"3","0.25","0.2","0.3"\n')
+    assert read_log(path).metrics == {"entropy": {1: 0.5, 3: 0.25}}
+    path.write_text('"Step","grpo - train/entropy","abc - train/entropy"\n"1","0.5","0.6"\n')
+    with pytest.raises(UserError, match="holds the runs abc, grpo in one file"):
+        read_log(path)
+    path.write_text("entropy\n0.5\n")
+    with pytest.raises(UserError, match="no column for the step"):
+        read_log(path)
+
+
+def test_a_wandb_run_directory_is_named_with_what_to_do(tmp_path):
+    run = tmp_path / "wandb" / "run-20261124_120000-ab12cd"
+    (run / "files").mkdir(parents=True)
+    (run / "run-ab12cd.wandb").write_bytes(b":W&B\x00")
+    for path in (tmp_path, run, run / "run-ab12cd.wandb"):
+        with pytest.raises(UserError, match=r"(?s)W&B's own form.*ENTITY/PROJECT/ab12cd.*--log NAME=ab12cd\.csv"):
+            read_log(path)

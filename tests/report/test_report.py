@@ -44,10 +44,12 @@ def test_every_figure_of_the_summary(experiment):
     assert grpo["evaluation"]["countdown"]["pass@2"]["value"] == pytest.approx((0.5 + 5 / 6 + 1) / 3)
     assert grpo["rule"] == {"name": "grpo", "eps": 0.2}
     assert report["entropy_ratio"] == {"ABC-GRPO / GRPO": pytest.approx(2.0), "GRPO / ABC-GRPO": pytest.approx(0.5)}
-    against = {(d["arm"], d["minus"]): d["avg@2"]["value"] for d in report["differences"]}
+    assert "differences" not in report  # one difference, one interval, one place
+    average = {(each["arm"], each["baseline"]): each for each in report["comparisons"] if each["metric"] == "avg@2"}
+    against = {sides: each["difference"] for sides, each in average.items()}
     assert against == pytest.approx({("GRPO", "base"): 0.25, ("ABC-GRPO", "base"): 5 / 12, ("ABC-GRPO", "GRPO"): 1 / 6})
-    relative = {(d["arm"], d["minus"]): d["avg@2"]["relative"] for d in report["differences"]}
-    assert relative["ABC-GRPO", "GRPO"] == pytest.approx(1 / 3)
+    assert average["ABC-GRPO", "GRPO"]["relative"] == pytest.approx(1 / 3)
+    assert [average[sides]["in_family"] for sides in against] == [True, False, False]
     assert report["configuration"] == {"rule": RULES}
     assert report["published_claims"] is None
 

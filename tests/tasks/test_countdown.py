@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from abcgrpo.errors import UserError
 from abcgrpo.tasks import get_task, resolve_model
-from abcgrpo.tasks.countdown import BASE_MODEL, TASK, Problem, generate, rows, verify
+from abcgrpo.tasks.countdown import BASE_MODEL, TASK, Problem, generate, verify
 from abcgrpo.tasks.countdown.problems import LARGEST_NUMBER, LARGEST_RESULT, NUMBERS_PER_PROBLEM
+from abcgrpo.tasks.generated import distinct_rows
 
 RIGHT = [
     ([15, 9, 6], 12, "15-9=6,6+6=12"),
@@ -33,28 +34,28 @@ WRONG = {
 
 @pytest.mark.parametrize(("numbers", "target", "answer"), RIGHT)
 def test_a_right_answer(numbers, target, answer):
-    assert verify(numbers, target, answer)
+    assert verify(answer, numbers, target)
 
 
 @pytest.mark.parametrize(("numbers", "target", "answer"), WRONG.values(), ids=WRONG)
 def test_a_wrong_answer(numbers, target, answer):
-    assert not verify(numbers, target, answer)
+    assert not verify(answer, numbers, target)
 
 
 @given(st.text() | st.from_regex(r"([0-9]+[-+*][0-9]+=[0-9]+,?)*", fullmatch=True))
 def test_no_text_upsets_the_verifier(text):
-    assert verify([1, 2, 3], 6, text) in (True, False)
+    assert verify(text, [1, 2, 3], 6) in (True, False)
 
 
 def test_a_megabyte_is_read_at_once():
-    assert not verify([1, 2, 3], 6, "1+" * 500_000)
-    assert not verify([1, 2, 3], 6, "9" * 1_000_000 + "+1=2,2+3=5")
+    assert not verify("1+" * 500_000, [1, 2, 3], 6)
+    assert not verify("9" * 1_000_000 + "+1=2,2+3=5", [1, 2, 3], 6)
 
 
 @given(st.integers(0, 2**32))
 def test_every_generated_solution_is_right(seed):
     problem, solution = next(generate(seed, "train"))
-    assert verify(problem.numbers, problem.target, solution)
+    assert verify(solution, problem.numbers, problem.target)
     assert len(problem.numbers) in NUMBERS_PER_PROBLEM
     assert all(1 <= number <= LARGEST_NUMBER for number in problem.numbers)
     assert 0 <= problem.target <= LARGEST_RESULT
@@ -68,7 +69,10 @@ def test_the_same_seed_gives_the_same_problems():
 
 
 def test_training_and_test_share_no_problem_in_any_order():
-    train, test = ({(tuple(sorted(r["numbers"])), r["target"]) for r in rows(s, 2000, 0)} for s in ("train", "test"))
+    train, test = (
+        {(tuple(sorted(r["numbers"])), r["target"]) for r in distinct_rows(generate, s, 2000, 0)}
+        for s in ("train", "test")
+    )
     assert not train & test
 
 
@@ -77,7 +81,7 @@ def test_the_split_does_not_see_the_order_of_the_numbers():
 
 
 def test_rows_differ_from_one_another():
-    questions = rows("test", 500, 0)
+    questions = distinct_rows(generate, "test", 500, 0)
     assert len({row["id"] for row in questions}) == 500
 
 

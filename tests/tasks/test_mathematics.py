@@ -12,7 +12,7 @@ from abcgrpo.tasks import TrainingData, get_task, sources, with_prompts
 from abcgrpo.tasks import benchmarks as module
 from abcgrpo.tasks.benchmarks import KNOWN, Known, content_hash, load_benchmark, load_benchmarks
 from abcgrpo.tasks.prompts import PromptTemplate
-from abcgrpo.tasks.sources import HubDataset, read_file
+from abcgrpo.tasks.sources import HubDataset, read_file, with_problem_and_answer
 
 COPIES = Path(__file__).parents[2].parent / "shared" / "data" / "benchmarks"
 with_copies = pytest.mark.skipif(not COPIES.is_dir(), reason=f"the benchmarks' problems are not at {COPIES}")
@@ -39,7 +39,7 @@ def small(monkeypatch):
 @pytest.mark.parametrize(("name", "problems"), [("aime24", 30), ("aime25", 30), ("amc23", 40), ("hmmt202502", 30)])
 def test_copies_on_disk_are_what_is_known(name, problems):
     benchmark = load_benchmark(name, COPIES)
-    assert len(benchmark.rows) == problems == len({row["id"] for row in benchmark.rows})
+    assert len(benchmark.rows) == problems == len(set(benchmark.ids))
     assert benchmark.task.name == "mathematics"
     golds = [row["answer"] for row in benchmark.rows]
     verdicts = benchmark.task.grade([f"So it is $\\boxed{{{gold}}}$." for gold in golds], benchmark.rows)
@@ -49,7 +49,7 @@ def test_copies_on_disk_are_what_is_known(name, problems):
 @with_copies
 @pytest.mark.parametrize("change", ["a gold", "a problem", "a row less", "a row twice"])
 def test_a_copy_that_differs_is_refused(tmp_path, change):
-    rows = read_file(COPIES / "aime25" / "test.jsonl")
+    rows = list(with_problem_and_answer(read_file(COPIES / "aime25" / "test.jsonl"), "aime25"))
     if change == "a gold":
         rows[7]["answer"] += 1
     elif change == "a problem":
@@ -154,7 +154,7 @@ def test_copies_named_by_the_environment(tmp_path, small, monkeypatch):
     written(tmp_path / "small.jsonl", ROWS)
     monkeypatch.setenv("ABCGRPO_DATA", str(tmp_path))
     assert load_benchmark("small").source == str(tmp_path / "small.jsonl")
-    assert load_benchmarks(["countdown"])[0].source == "generated"
+    assert load_benchmarks(["countdown"])[0].source == "held back by countdown"
 
 
 def test_unknown_names_suggest_the_nearest():
@@ -183,7 +183,7 @@ def test_training_rows_from_a_file(tmp_path):
     path = written(tmp_path / "train.jsonl", [{"prompt": f"{n}+1?", "solution": str(n + 1)} for n in range(20)])
     task = get_task("mathematics")
     rows = task.training_rows(TrainingData(dataset_name=str(path)))
-    assert rows[3] == {"problem": "3+1?", "answer": "4"}
+    assert rows[3] == {"problem": "3+1?", "answer": "4", "prompt": "3+1?", "solution": "4"}
     assert len(rows) == 20
     drawn = task.training_rows(TrainingData(5, 1, str(path)))
     assert len(drawn) == 5
@@ -246,14 +246,15 @@ def test_both_forms_of_dapo_math_give_the_same_rows_once(tmp_path, suffix, caplo
         else:
             path.write_text("".join(json.dumps(row) + "\n" for row in rows))
         found[form] = get_task("mathematics").training_rows(TrainingData(dataset_name=str(path)))
-    assert found["first"] == found["processed"] == [{"problem": p, "answer": a} for p, a in problems]
+    for rows in found.values():
+        assert [(row["problem"], row["answer"]) for row in rows] == problems
+    assert found["first"][0]["extra_info"] == {"index": "0"}  # other columns stay
     assert "6 of 9 rows repeat an earlier one" in caplog.text
     assert caplog.text.count("repeat") == 1
 
 
 CONVERSATIONS = {
-    "several messages": ([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "1+1?"}], "one user"),
-    "another speaker": ([{"role": "assistant", "content": "1+1?"}], "one user message"),
+    "another speaker": ([{"role": "assistant", "content": "1+1?"}], "should end with a user's text"),
     "another instruction": ([{"role": "user", "content": "Say Answer: $Answer for 1+1."}], "cannot be told from"),
 }
 
@@ -264,6 +265,28 @@ def test_a_conversation_that_holds_more_than_a_problem_is_refused(tmp_path, prom
     path.write_text(json.dumps({"prompt": prompt, "answer": "2"}) + "\n")
     with pytest.raises(UserError, match=message):
         get_task("mathematics").training_rows(TrainingData(dataset_name=str(path)))
+
+
+def test_a_conversation_of_several_messages_stays_one(tmp_path):
+    prompt = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "1+1?"}]
+    path = tmp_path / "train.jsonl"
+    path.write_text(json.dumps({"prompt": prompt, "answer": "2"}) + "\n")
+    task = get_task("mathematics")
+    (row,) = with_prompts(task.training_rows(TrainingData(dataset_name=str(path))), task.template)
+    assert row["prompt"][0] == prompt[0]
+    assert row["prompt"][1]["content"].endswith("within \\boxed{}. 1+1?")
+    assert load_benchmark(str(path)).rows[0]["problem"] == prompt
+
+
+@pytest.mark.parametrize(
+    ("written_answer", "expected"),
+    [("2 * 3 = <<2*3=6>>6\nso\n#### 6", "6"), ("#### 1,000 ", "1,000"), ("a #### 3", "a #### 3"), (7, 7)],
+)
+def test_the_answers_of_gsm8k(tmp_path, written_answer, expected):
+    path = tmp_path / "train.jsonl"
+    path.write_text(json.dumps({"question": "?!", "answer": written_answer}) + "\n")
+    (row,) = with_problem_and_answer(read_file(path), "it")
+    assert (row["problem"], row["answer"]) == ("?!", expected)
 
 
 def test_a_problem_with_two_answers_is_refused(tmp_path):

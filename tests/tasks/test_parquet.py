@@ -44,7 +44,7 @@ def test_countdown_comes_back_as_it_was(tmp_path, capsys):
         assert row.keys() == {"data_source", "prompt", "reward_model", "extra_info"}
         assert row["prompt"] == [{"role": "user", "content": problem["problem"]}]
         assert row["extra_info"]["index"] == index
-        found, columns = graded_row(row["data_source"], row["reward_model"]["ground_truth"])
+        found, columns = graded_row(row["data_source"], row["reward_model"]["ground_truth"], row["extra_info"]["task"])
         assert found is task
         assert columns == {"numbers": problem["numbers"], "target": problem["target"]}
 
@@ -58,7 +58,7 @@ def test_mathematics_has_the_papers_prompt_and_its_answer_grades(tmp_path):
     assert rows[0]["prompt"] == [{"role": "user", "content": text}]
     assert [row["reward_model"]["ground_truth"] for row in rows] == ["2", "\\frac{3}{2}", "1.0"]
     for row, answer in zip(rows, ("2", "1.5", "1"), strict=True):
-        task, columns = graded_row(row["data_source"], row["reward_model"]["ground_truth"])
+        task, columns = graded_row(row["data_source"], row["reward_model"]["ground_truth"], row["extra_info"]["task"])
         right, wrong = task.grade([f"\\boxed{{{answer}}}", "\\boxed{7}"], [columns, columns])
         assert right.correct
         assert not wrong.correct
@@ -68,7 +68,7 @@ def test_tasks_share_one_schema(tmp_path):
     """verl joins its files into one table."""
     schemas = []
     for task, rows in (("countdown", get_task("countdown").training_rows(TrainingData(2))), ("mathematics", SOLVED)):
-        write_parquet(verl_rows(rows, get_task(task).template, task), tmp_path / f"{task}.parquet")
+        write_parquet(verl_rows(rows, get_task(task).template, get_task(task)), tmp_path / f"{task}.parquet")
         schemas.append(pyarrow.parquet.read_schema(tmp_path / f"{task}.parquet"))
     assert schemas[0].equals(schemas[1])
 
@@ -113,7 +113,7 @@ def test_another_suffix_is_refused(tmp_path):
         write_parquet([], tmp_path / "rows.json")
 
 
-@pytest.mark.parametrize("truth", ['{"numbers": [1]}', "24"])
-def test_a_ground_truth_of_countdown_that_is_none(truth):
-    with pytest.raises(ValueError, match="holds numbers and target"):
+@pytest.mark.parametrize(("truth", "message"), [('{"numbers": [1]}', "target is missing"), ("24", "JSON object")])
+def test_a_ground_truth_of_countdown_that_is_none(truth, message):
+    with pytest.raises(ValueError, match=message):
         graded_row("countdown", truth)

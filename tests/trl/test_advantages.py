@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from abcgrpo.advantages import Estimator, Groups
+from abcgrpo.advantages import Estimator, Groups, resolve_estimator
 from tests.trl.test_identities import weights_after_training
 from tests.trl.test_rewards import BAD, VALUES, Fails, scored
 from tests.trl.trainers import abc_trainer, host_trainer, tiny_model
@@ -89,3 +89,46 @@ def test_what_cannot_be_an_advantage_is_refused(tmp_path, wrong, message):
 
     with pytest.raises(ValueError, match=message):
         scored(tmp_path, Fails(VALUES[BAD]), advantages=Wrong(), scale_rewards="group")
+
+
+def test_the_tree_of_a_rollout_gives_tokens_advantages(tmp_path):
+    trainer, output = scored(tmp_path, Fails(None), advantages="prefix_tree", scale_rewards="group")
+    rewards = torch.tensor([*VALUES[:BAD], torch.nan, *VALUES[BAD + 1 :]])
+    mask = output["completion_mask"].bool()
+    expected = resolve_estimator("prefix_tree")(Groups(rewards, 4, output["completion_ids"], mask))
+    assert torch.allclose(output["advantages"], torch.where(mask, expected, 0.0))
+    assert "old_per_token_logps" not in output or not trainer.fast_update.parts.defer
+
+
+def test_what_an_estimator_needs_comes_from_the_pass_for_old_logprobs(tmp_path):
+    trainer, output = scored(
+        tmp_path, Fails(None), advantages="optimal_token_baseline", scale_rewards="group", temperature=0.7
+    )
+    ids = torch.cat([output["prompt_ids"], output["completion_ids"]], dim=1)
+    length = output["completion_ids"].size(1)
+    table = torch.zeros(len(ids), length, trainer.model.config.vocab_size)
+    for row, (prompt, completion) in enumerate(zip(output["prompt_mask"], output["completion_mask"], strict=True)):
+        text = ids[row][torch.cat([prompt, completion]).bool()]  # without padding, a row at a time
+        with torch.no_grad():
+            logits = trainer.model(input_ids=text[None]).logits[0] / 0.7
+        written = int(completion.sum())
+        table[row, :written] = logits[-written - 1 : -1].log_softmax(-1)
+    mask = output["completion_mask"].bool()
+    logprobs = table.gather(-1, output["completion_ids"][..., None]).squeeze(-1)
+    torch.testing.assert_close(output["old_per_token_logps"][mask], logprobs[mask], rtol=0, atol=1e-5)
+    rewards = torch.tensor([*VALUES[:BAD], torch.nan, *VALUES[BAD + 1 :]])
+    squares = table.exp().square().sum(-1)
+    groups = Groups(rewards, 4, output["completion_ids"], mask, logprobs=logprobs, squared_probabilities=squares)
+    expected = resolve_estimator("optimal_token_baseline")(groups)
+    torch.testing.assert_close(output["advantages"], expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["prefix_tree", "prefix_share", "optimal_token_baseline", "entropy_weighted"])
+def test_every_estimator_trains(tmp_path, name):
+    options = {"max_steps": 3, "steps_per_generation": 3, "loss_type": "grpo"}
+    trainer = abc_trainer(tmp_path / name, advantages=name, **options)
+    before = torch.cat([p.detach().flatten().clone() for p in trainer.model.parameters()])
+    trainer.train()
+    after = torch.cat([p.detach().flatten() for p in trainer.model.parameters()])
+    assert after.isfinite().all()
+    assert (after - before).norm() > 0

@@ -14,7 +14,8 @@ from transformers.trainer_utils import IntervalStrategy
 from trl import GRPOConfig, GRPOTrainer
 
 from abcgrpo.errors import UserError
-from abcgrpo.tasks.countdown.tokenizer import countdown_tokenizer
+from abcgrpo.tasks.countdown import BASE
+from abcgrpo.tasks.tokenizer import character_tokenizer
 from abcgrpo.trl import ABCGRPOConfig, ABCGRPOTrainer, FastGRPOTrainer
 from abcgrpo.trl.component import Component
 from abcgrpo.trl.resume import Resume
@@ -107,7 +108,7 @@ def test_the_hosts_own_resume_differs(tmp_path):
             reward_funcs=digits,
             args=GRPOConfig(**settings(folder, **(RUN | options))),
             train_dataset=Dataset.from_dict({"prompt": [f"{n},{n + 1}:{n + 2}>" for n in range(1, 21)]}),
-            processing_class=countdown_tokenizer(),
+            processing_class=character_tokenizer(BASE.characters),
         )
         trainer.train(resume_from_checkpoint=resume)
         return trainer
@@ -124,7 +125,7 @@ def test_trls_own_losses_go_on_as_well(tmp_path):
             reward_funcs=digits,
             args=GRPOConfig(**settings(folder, **(RUN | {"loss_type": "cispo", "epsilon_high": 5.0}))),
             train_dataset=Dataset.from_dict({"prompt": [f"{n},{n + 1}:{n + 2}>" for n in range(1, 21)]}),
-            processing_class=countdown_tokenizer(),
+            processing_class=character_tokenizer(BASE.characters),
         )
         trainer.train(resume_from_checkpoint=resume)
         return trainer
@@ -367,7 +368,7 @@ def test_nothing_that_the_rollout_needs_is_forgotten(tmp_path):
         reward_funcs=digits,
         args=GRPOConfig(**settings(tmp_path / "host", **RUN)),
         train_dataset=ours.train_dataset,
-        processing_class=countdown_tokenizer(),
+        processing_class=character_tokenizer(BASE.characters),
     )
     found = {"trainer": set(vars(ours)) - set(vars(host))}
     found |= {component.name: set(vars(component)) - {"trainer"} for component in ours.components}
@@ -405,7 +406,7 @@ def test_a_component_of_ones_own_is_saved_and_restored(tmp_path):
             reward_funcs=digits,
             args=ABCGRPOConfig(**settings(folder, **(RUN | {"max_steps": 5} | options))),
             train_dataset=Dataset.from_dict({"prompt": [f"{n},{n + 1}:{n + 2}>" for n in range(1, 21)]}),
-            processing_class=countdown_tokenizer(),
+            processing_class=character_tokenizer(BASE.characters),
         )
 
     run(tmp_path / "run").train()

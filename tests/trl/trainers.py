@@ -5,7 +5,8 @@ from datasets import Dataset
 from transformers import Qwen3ForCausalLM
 from trl import GRPOConfig, GRPOTrainer
 
-from abcgrpo.tasks.countdown.tokenizer import countdown_tokenizer
+from abcgrpo.tasks.countdown import BASE
+from abcgrpo.tasks.tokenizer import character_tokenizer
 from abcgrpo.trl import ABCGRPOConfig, ABCGRPOTrainer
 from tests.trl.models import tiny_qwen3
 
@@ -62,7 +63,7 @@ def _trainer(trainer_class, config_class, output_dir, model, options):
         reward_funcs=reward,
         args=config_class(**settings(output_dir, **options)),
         train_dataset=Dataset.from_dict({"prompt": [f"{n},{n + 1}:{n + 2}>" for n in range(1, 65)]}),
-        processing_class=countdown_tokenizer(),
+        processing_class=character_tokenizer(BASE.characters),
         **({"peft_config": peft_config} if peft_config else {}),
     )
 

@@ -20,8 +20,8 @@ from torch.distributed.tensor import DTensor
 from transformers import PrinterCallback
 
 from abcgrpo.advantages import Estimator, Groups
-from abcgrpo.tasks.countdown import BASE_MODEL, countdown_reward, generate
-from abcgrpo.tasks.countdown.tokenizer import countdown_tokenizer
+from abcgrpo.tasks.countdown import BASE, BASE_MODEL, TASK, generate
+from abcgrpo.tasks.tokenizer import character_tokenizer
 from abcgrpo.trl import ABCGRPOConfig, ABCGRPOTrainer
 from abcgrpo.trl.processes import leave_process_group
 
@@ -52,7 +52,7 @@ def train(host: type[ABCGRPOTrainer] = ABCGRPOTrainer, **options: Any) -> dict[s
     rewards: list[float] = []
 
     def reward(**columns) -> list[float | None]:
-        scored = countdown_reward(**columns)
+        scored = TASK.reward(**columns)
         rewards.extend(scored)
         return scored
 
@@ -84,7 +84,7 @@ def train(host: type[ABCGRPOTrainer] = ABCGRPOTrainer, **options: Any) -> dict[s
         reward,
         ABCGRPOConfig(**(settings | options)),
         train_dataset=Dataset.from_list([row for row, _ in answers]),
-        processing_class=countdown_tokenizer(),
+        processing_class=character_tokenizer(BASE.characters),
         rollout_func=partial(_rollout, {row["prompt"]: texts for row, texts in answers}),
     )
     trainer.remove_callback(PrinterCallback)

@@ -23,6 +23,18 @@ class TokenBatch(NamedTuple):
     rollout_is_weights: Tensor
 
 
+def extreme_batch(seed: int) -> TokenBatch:
+    """Every response has tokens; old probabilities go from near 0 to near 1."""
+    generator = torch.Generator().manual_seed(seed)
+    batch = token_batch(seed)
+    depth = torch.rand(batch.log_prob.shape, generator=generator)
+    old = torch.where(depth < 0.3, -0.001 * depth, torch.where(depth > 0.8, -12 * depth, -2 * depth))
+    new = (old + 0.8 * torch.randn(old.shape, generator=generator)).clamp(max=-1e-6)
+    mask = batch.response_mask.clone()
+    mask[:, 0] = True
+    return batch._replace(old_log_prob=old, log_prob=new, response_mask=mask)
+
+
 def token_batch(seed: int) -> TokenBatch:
     """Ratios from far below to far above 1, advantages of both signs and 0, responses of many lengths."""
     generator = torch.Generator().manual_seed(seed)
@@ -43,6 +55,11 @@ def thresholds(bounds: Boundaries) -> ABCGRPOPolicyLossConfig:
         eps_neg_high=bounds.eps_neg_high,
         eps_neg_low=bounds.eps_neg_low,
     )
+
+
+def ruled(rule, **options) -> ABCGRPOPolicyLossConfig:
+    """The policy-loss configuration with this rule."""
+    return ABCGRPOPolicyLossConfig(rule=rule, **options)
 
 
 def actor(policy_loss: PolicyLossConfig, global_batch_info: dict | None = None, **options) -> FSDPActorConfig:

@@ -1,6 +1,7 @@
 """verl's own trainer on a CPU: `python -m verl.trainer.main_ppo` on countdown with the shipped base and ABC-GRPO.
 
     python -m tests.verl.end_to_end --output runs/verl-end-to-end
+    python -m tests.verl.end_to_end --output runs/verl-cispo --rule cispo --steps 3 --seeds 0    # another rule, briefly
 
 Ray, rollout, reward, old log-probs, advantages, FSDP2 update, weight synchronisation, checkpoint and resume, for
 several seeds. The first seed's run is killed (SIGKILL, every process of it) between two checkpoints and started again
@@ -10,6 +11,8 @@ by the same command. Asserted, or the exit code is not 0:
 - the killed run goes on at the step after its last checkpoint, with the problems that were next, and the optimizer has
   made four steps for each of the trainer's at the end;
 - the rollout samples with the trainer's weights in every step: both give the sampled tokens the same probabilities.
+
+With `--steps` a seed's run is that long and not killed: asserted are the optimizer's steps and the probabilities.
 
 `end-to-end.md` in the output directory tells what was seen.
 """
@@ -28,7 +31,7 @@ import tempfile
 import time
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 import torch
@@ -53,21 +56,35 @@ SHOWN = {
     "actor/clip_q3": "Q3",
     "actor/clip_q4": "Q4",
     "actor/pg_clipfrac": "clipped",
+    "actor/mass/all": "gradient mass",
+    "actor/mass/removed/trained": "removed mass",
     "timing_s/step": "seconds",
 }
 Steps = dict[int, dict[str, Any]]
 """Step → its metrics."""
 
 
-def overrides(work: Path, seed: int) -> list[str]:
+PAPER = ("eps_pos_high=0.2", "eps_pos_low=0.2", "eps_neg_high=0.2", "eps_neg_low=0.2")
+"""The rule that is trained unless another is named: options of verl's policy-loss configuration."""
+
+
+class Variant(NamedTuple):
+    """What is trained, and for how long."""
+
+    rule: tuple[str, ...] = PAPER
+    steps: int | None = None
+    """Steps of the trainer; None: all epochs."""
+
+
+def overrides(work: Path, seed: int, variant: Variant) -> list[str]:
     """The trainer's options: first what a run on GPUs would say too, then what a CPU asks for."""
     actor, rollout = "actor_rollout_ref.actor", "actor_rollout_ref.rollout"
     loss = f"{actor}.policy_loss"
     return [
-        # The objective: four bounds of 0.2, eq. 3's advantage, eq. 6's mean.
+        # The objective: the rule, eq. 3's advantage, eq. 6's mean.
         f"{loss}._target_=abcgrpo.verl.ABCGRPOPolicyLossConfig",
         f"{loss}.loss_mode=abc_grpo",
-        *(f"+{loss}.{name}=0.2" for name in ("eps_pos_high", "eps_pos_low", "eps_neg_high", "eps_neg_low")),
+        *(f"+{loss}.{option}" for option in variant.rule),
         f"{actor}.loss_agg_mode=seq-mean-token-mean",
         "algorithm.adv_estimator=grpo",
         "algorithm.norm_adv_by_std_in_grpo=false",
@@ -87,7 +104,8 @@ def overrides(work: Path, seed: int) -> list[str]:
         "reward.custom_reward_function.path=pkg://abcgrpo.verl.reward",
         f"actor_rollout_ref.model.path={work}/base",
         f"trainer.total_epochs={EPOCHS}",
-        f"trainer.save_freq={SAVE_EVERY}",
+        f"trainer.total_training_steps={variant.steps or 'null'}",
+        f"trainer.save_freq={variant.steps or SAVE_EVERY}",
         "trainer.max_actor_ckpt_to_keep=2",
         f"trainer.default_local_dir={work}/seed-{seed}/checkpoints",
         "trainer.val_before_train=false",
@@ -130,7 +148,7 @@ def prepare(work: Path) -> None:
         subprocess.run([*export, *options], check=True)
 
 
-def train(work: Path, seed: int, attempt: int, kill_after: int | None = None) -> Steps:
+def train(work: Path, seed: int, variant: Variant, attempt: int, kill_after: int | None = None) -> Steps:
     """Run the trainer, to its end or until it has logged step `kill_after` and is killed; what it logged of each step.
 
     The same command each time, but for the files that it logs to.
@@ -142,7 +160,7 @@ def train(work: Path, seed: int, attempt: int, kill_after: int | None = None) ->
     ray_directory = tempfile.mkdtemp(prefix="ray-")  # in /tmp: the paths of its sockets have to be short
     command = [
         *(sys.executable, "-W", "ignore", "-m", "verl.trainer.main_ppo"),
-        *overrides(work, seed),
+        *overrides(work, seed, variant),
         f"trainer.rollout_data_dir={answers}",
         f"+ray_kwargs.ray_init._temp_dir={ray_directory}",
         f"hydra.run.dir={directory}/hydra",
@@ -232,12 +250,12 @@ def optimizer_steps(checkpoint: Path) -> int:
     return count
 
 
-def killed_and_resumed(work: Path, seed: int) -> tuple[Steps, list[str]]:
+def killed_and_resumed(work: Path, seed: int, variant: Variant) -> tuple[Steps, list[str]]:
     """Train until KILL_AFTER, kill, run the same command again; all steps, and what was seen of the seam."""
     directory = work / f"seed-{seed}"
-    before = train(work, seed, attempt=1, kill_after=KILL_AFTER)
+    before = train(work, seed, variant, attempt=1, kill_after=KILL_AFTER)
     saved = int((directory / "checkpoints" / "latest_checkpointed_iteration.txt").read_text())
-    after = train(work, seed, attempt=2)
+    after = train(work, seed, variant, attempt=2)
     assert saved % STEPS_PER_EPOCH, "the checkpoint should lie within an epoch"
     assert max(before) > saved
     assert min(after) == saved + 1, f"resumed at step {min(after)} from the checkpoint of step {saved}"
@@ -257,32 +275,38 @@ def problems_of(directory: Path, attempt: int, step: int) -> list[str]:
     return sorted(json.loads(line)["input"] for line in lines)
 
 
-def check(work: Path, seed: int, steps: Steps) -> list[str]:
+def check(work: Path, seed: int, variant: Variant, steps: Steps) -> list[str]:
     """Assert what must hold of a whole run; lines that tell what was seen."""
-    assert sorted(steps) == list(range(1, EPOCHS * STEPS_PER_EPOCH + 1)), sorted(steps)
+    assert sorted(steps) == list(range(1, (variant.steps or EPOCHS * STEPS_PER_EPOCH) + 1)), sorted(steps)
     difference = max(metrics["training/rollout_probs_diff_max"] for metrics in steps.values())
     assert difference < LARGEST_PROBABILITY_DIFFERENCE, difference
     directory = work / f"seed-{seed}"
     made = optimizer_steps(directory / "checkpoints" / f"global_step_{max(steps)}")
     assert made == 4 * len(steps), made
+    seen = [
+        f"seed {seed}: {len(steps)} steps of the trainer, {made} of AdamW; rollout and trainer differ by at most "
+        f"{difference:.1e} in the probability of a sampled token",
+    ]
+    if variant.steps:
+        return seen
     first, last, low, high = rise(directory)
     assert low > 0, f"seed {seed}: reward {first:.3f} → {last:.3f}, difference [{low:+.3f}, {high:+.3f}]"
     return [
         f"seed {seed}: mean reward {first:.3f} in the first epoch, {last:.3f} in the last: {last - first:+.3f} "
         f"[{low:+.3f}, {high:+.3f}]",
-        f"seed {seed}: {len(steps)} steps of the trainer, {made} of AdamW; rollout and trainer differ by at most "
-        f"{difference:.1e} in the probability of a sampled token",
+        *seen,
     ]
 
 
-def report(seen: list[str], runs: dict[int, Steps], seconds: float) -> str:
+def report(variant: Variant, seen: list[str], runs: dict[int, Steps], seconds: float) -> str:
     """What was seen, as Markdown."""
     versions = ", ".join(f"{name} {version(name)}" for name in ("verl", "torch", "transformers", "ray", "tensordict"))
     lines = [
         "# verl end to end on a CPU: what was seen",
         "",
         f"`python -m tests.verl.end_to_end`, {datetime.date.today()}, {versions}; {seconds / 60:.0f} minutes.",
-        f"{PROBLEMS} problems, {PER_STEP} × {ANSWERS} answers per step, 4 optimizer steps in each, {EPOCHS} epochs.",
+        f"{PROBLEMS} problems, {PER_STEP} × {ANSWERS} answers per step, 4 optimizer steps in each, "
+        f"{f'{variant.steps} steps' if variant.steps else f'{EPOCHS} epochs'}; {', '.join(variant.rule)}.",
         "",
         *(f"- {line}" for line in seen),
     ]
@@ -303,7 +327,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--output", type=Path, required=True, help="a directory that does not exist yet")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1], help="the first is killed and resumed")
+    parser.add_argument("--rule", help="a clipping rule by name, in the place of the paper's")
+    parser.add_argument("--steps", type=int, help="so many steps of each seed, without kill and resume")
     arguments = parser.parse_args()
+    variant = Variant((f"rule={arguments.rule}",) if arguments.rule else PAPER, arguments.steps)
     work = arguments.output.resolve()
     work.mkdir(parents=True)
     started = time.monotonic()
@@ -311,12 +338,12 @@ def main() -> None:
     seen: list[str] = []
     runs: dict[int, Steps] = {}
     for seed in arguments.seeds:
-        if seed == arguments.seeds[0]:
-            runs[seed], lines = killed_and_resumed(work, seed)
+        if seed == arguments.seeds[0] and not variant.steps:
+            runs[seed], lines = killed_and_resumed(work, seed, variant)
         else:
-            runs[seed], lines = train(work, seed, attempt=1), []
-        seen += [*lines, *check(work, seed, runs[seed])]
-        (work / "end-to-end.md").write_text(report(seen, runs, time.monotonic() - started))
+            runs[seed], lines = train(work, seed, variant, attempt=1), []
+        seen += [*lines, *check(work, seed, variant, runs[seed])]
+        (work / "end-to-end.md").write_text(report(variant, seen, runs, time.monotonic() - started))
         print("\n".join(seen), flush=True)
 
 

@@ -27,20 +27,20 @@ def loss_with(config):
 def test_the_defaults_are_the_papers():
     config = ABCGRPOPolicyLossConfig()
     assert config.loss_mode == LOSS_NAME
-    assert config.boundaries == Boundaries.uniform(0.2)
+    assert config.clipping_rule == Boundaries.uniform(0.2)
 
 
 def test_verls_own_configuration_becomes_the_thresholds():
     numbers = {"eps_pos_high": 0.28, "eps_pos_low": "inf", "eps_neg_high": 2, "eps_neg_low": 0.1}
     config = actor_config(*SELECTED, *(f"+{POLICY_LOSS}.{name}={value}" for name, value in numbers.items()))
     assert isinstance(config.policy_loss, ABCGRPOPolicyLossConfig)
-    assert config.policy_loss.boundaries == Boundaries(0.28, math.inf, 2.0, 0.1)
+    assert config.policy_loss.clipping_rule == Boundaries(0.28, math.inf, 2.0, 0.1)
     assert loss_with(config)[0].isfinite()  # verl's defaults are none of the refused options
 
 
 def test_it_travels_to_workers():
     config = thresholds(Boundaries(0.1, math.inf, 0.3, 0.4))
-    assert pickle.loads(pickle.dumps(config)).boundaries == config.boundaries
+    assert pickle.loads(pickle.dumps(config)).clipping_rule == config.clipping_rule
 
 
 def test_it_is_frozen():

@@ -46,10 +46,10 @@ def test_equations_3_and_6_and_the_four_thresholds_come_out(model):
     from verl.utils.config import omega_conf_to_dataclass
 
     from abcgrpo import Boundaries
-    from abcgrpo.verl.config import boundaries_of
+    from abcgrpo.verl.config import loss_config
 
     built = omega_conf_to_dataclass(OmegaConf.create(actor))
-    assert boundaries_of(built) == Boundaries.uniform(0.2)  # and no option of another loss is set
+    assert loss_config(built).clipping_rule == Boundaries.uniform(0.2)  # and no option of another loss is set
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -1,6 +1,6 @@
 """What an advantage estimator is: whole groups in, an advantage per response or per token out."""
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from torch import Tensor
 
@@ -18,6 +18,15 @@ class Groups(NamedTuple):
     """(N, T), the responses' tokens, padded on the right."""
     mask: Tensor
     """(N, T), True at the tokens that the policy wrote: not at padding, nor at a tool's output."""
+    logprobs: Tensor | None = None
+    """(N, T), log π of the tokens under the policy that the rollout began with; for estimators that need it."""
+    squared_probabilities: Tensor | None = None
+    """(N, T), Σπ² over the vocabulary at each token; for estimators that need it."""
+    entropies: Tensor | None = None
+    """(N, T), of the policy at each token, in nats; for estimators that need it."""
+    importance_weights: Tensor | None = None
+    """(N, T), the policy's over the sampler's probability, where another program samples and the loss corrects for it;
+    for estimators that need the policy's distribution."""
 
 
 class Estimator(Named):
@@ -25,6 +34,10 @@ class Estimator(Named):
 
     An estimator is a frozen dataclass whose fields are its parameters, each with a default, and one method.
     """
+
+    needs: ClassVar[frozenset[str]] = frozenset()
+    """Which of `logprobs`, `squared_probabilities` and `entropies` it reads. A trainer computes them in the pass for
+    old log-probs, and only where an estimator needs them."""
 
     def __call__(self, groups: Groups) -> Tensor:
         """Advantages, (N,) for responses or (N, T) for tokens, float32.

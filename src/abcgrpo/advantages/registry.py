@@ -8,6 +8,10 @@ from abcgrpo.named import make
 
 ESTIMATORS = {
     "group": "abcgrpo.advantages.group:Group",
+    "prefix_tree": "abcgrpo.advantages.prefix_tree:PrefixTreeCredit",
+    "prefix_share": "abcgrpo.advantages.prefix_share:PrefixShare",
+    "optimal_token_baseline": "abcgrpo.advantages.optimal_token_baseline:OptimalTokenBaseline",
+    "entropy_weighted": "abcgrpo.advantages.entropy_weighted:EntropyWeighted",
 }
 """Name → import path. An estimator of one's own needs no line here."""
 

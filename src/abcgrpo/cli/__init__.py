@@ -9,7 +9,18 @@ import sys
 from rich.console import Console
 from rich.panel import Panel
 
-from abcgrpo.cli import doctor, evaluate, export, grade, report, run, status, train  # noqa: F401  each registers its command
+from abcgrpo.cli import (  # noqa: F401  each registers its command
+    compare,
+    doctor,
+    evaluate,
+    export,
+    grade,
+    report,
+    rules,
+    run,
+    status,
+    train,
+)
 from abcgrpo.cli.app import app
 from abcgrpo.errors import UserError
 

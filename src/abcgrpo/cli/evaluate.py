@@ -9,6 +9,7 @@ from typer.core import TyperCommand
 from abcgrpo.cli.app import app, results
 from abcgrpo.errors import UserError
 from abcgrpo.extras import require_extras
+from abcgrpo.tasks.registry import DEFAULT
 
 
 class ListOptions(TyperCommand):
@@ -37,17 +38,25 @@ def repeated_options(arguments: list[str], option: str) -> list[str]:
 def evaluate(
     models: Annotated[
         list[str],
-        typer.Argument(help="Directories or hub ids, before the options; countdown-base is the shipped base."),
+        typer.Argument(help="Directories, hub ids or shipped bases (quickstart's, for one), before the options."),
     ],
     benchmarks: Annotated[
         list[str],
-        typer.Option(help="aime24 aime25 amc23 hmmt202502 math500 countdown, or .jsonl and .parquet files."),
-    ] = ["countdown"],  # noqa: B006
+        typer.Option(
+            help="Published ones (aime24 …), tasks (reasoning-gym/NAME, my_task.py …), .jsonl or .parquet files."
+        ),
+    ] = [DEFAULT],  # noqa: B006
+    task: Annotated[
+        str | None, typer.Option(help="What grades files. Default: problems with one final answer in a box.")
+    ] = None,
+    reward_funcs: Annotated[
+        str | None, typer.Option(help="Import paths of rewards, with commas between: the first grades instead.")
+    ] = None,
     samples: Annotated[int, typer.Option(min=1, help="Answers to each. More than the largest k is wise.")] = 64,
     checkpoints: Annotated[str | None, typer.Option(help="all or last: of training runs, given as MODELS.")] = None,
     output: Annotated[Path, typer.Option(help="Samples go to <model>/<benchmark> in here.")] = Path("evaluations"),
     questions: Annotated[
-        int | None, typer.Option(min=1, help="The first so many. Default: all; 128 of countdown.")
+        int | None, typer.Option(min=1, help="The first so many. Default: all, or 128 of generated ones.")
     ] = None,
     data: Annotated[
         Path | None, typer.Option(help="Copies of benchmarks, instead of the hub. Default: $ABCGRPO_DATA.")
@@ -58,6 +67,10 @@ def evaluate(
         int | None, typer.Option(min=1, help="Answers under way at the server. Default: 32.")
     ] = None,
     retries: Annotated[int | None, typer.Option(min=0, help="Of a request to the server. Default: 5.")] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(min=1, help="Seconds for one try at the server. Default: a quarter for each token, at least 600."),
+    ] = None,
     temperature: Annotated[float | None, typer.Option(min=0, help="0 takes the most likely token.")] = None,
     top_p: Annotated[float | None, typer.Option(min=0, max=1)] = None,
     top_k: Annotated[int | None, typer.Option(min=0, help="0 leaves every token in.")] = None,
@@ -72,9 +85,9 @@ def evaluate(
 ) -> None:
     """Draw, grade and keep answers of models, and print Avg@k and Pass@k with 95% intervals.
 
-    Mathematics is sampled as in the paper (temperature 0.6, top_p 0.95, top_k 20) with at most 4096 tokens, countdown
-    at temperature 1 with 48. What is in the output directory already is not drawn again, and an evaluation that was
-    killed goes on. results.json, results.md and results.tex are written beside the samples.
+    Each task is sampled as it says unless options say otherwise: published benchmarks as in the paper (temperature 0.6,
+    top_p 0.95, top_k 20) with at most 4096 tokens. What is in the output directory already is not drawn again, and an
+    evaluation that was killed goes on. results.json, results.md and results.tex are written beside the samples.
     """
     require_extras("abcgrpo evaluate", "trl", *(["server"] if server else []))
     from abcgrpo.evaluation.evaluate import Plan, default_sampling
@@ -84,17 +97,20 @@ def evaluate(
     from abcgrpo.evaluation.results import results as all_results
     from abcgrpo.evaluation.samplers import LastSampler
     from abcgrpo.report.evaluation import terminal, write_results
+    from abcgrpo.tasks import get_rewards, get_task
     from abcgrpo.tasks.benchmarks import load_benchmarks
 
     metrics = Metrics(samples, powers_of_two(samples), pass_at_k, seed)
-    options = server_options(server, sampler, concurrency, retries)
+    options = server_options(server, sampler, {"concurrency": concurrency, "retries": retries, "timeout": timeout})
     given = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "max_new_tokens": max_new_tokens}
-    loaded = load_benchmarks(benchmarks, data, questions)
+    names = [name.strip() for name in reward_funcs.split(",")] if reward_funcs else []
+    grader = get_task(task, "--task") if task else None
+    loaded = load_benchmarks(benchmarks, data, questions, grader, get_rewards(names, "--reward-funcs"))
     named = named_models(models, checkpoints)
     plans = {}
     for benchmark in loaded:
         template = benchmark.task.template.changed(prompt_template, prompt_form)
-        sampling = default_sampling(benchmark.task.name, given, seed)
+        sampling = default_sampling(benchmark.task, given, seed)
         kind = "server" if server else sampler
         plans[benchmark.name] = Plan(sampling, samples, kind, options, batch_size, template)
         print(f"{benchmark.name}: {len(benchmark.rows)} problems, {template.form} prompt {template.text!r}", flush=True)
@@ -113,13 +129,12 @@ def evaluate(
     print(f"Results: {output / 'results.md'}")
 
 
-def server_options(url: str | None, sampler: str, concurrency: int | None, retries: int | None) -> dict[str, str | int]:
+def server_options(url: str | None, sampler: str, given: dict[str, float | None]) -> dict[str, str | float]:
     """The options of a server's sampler.
 
     Raises:
         UserError: options of a server without one, or a server beside another sampler.
     """
-    given = {"concurrency": concurrency, "retries": retries}
     options = {name: value for name, value in given.items() if value is not None}
     if url is None:
         for name in options:

@@ -13,7 +13,9 @@ from abcgrpo.extras import require_modules
 @app.command()
 def export(
     output: Annotated[Path, typer.Argument(help="The Parquet file to write.")],
-    task: Annotated[str | None, typer.Option(help="Training problems of countdown or mathematics.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="Training problems of a task: a name, reasoning-gym/NAME, my_task.py.")
+    ] = None,
     benchmark: Annotated[str | None, typer.Option(help="Test problems: a benchmark's name, or a file.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Of the hub, or a .jsonl or .parquet file.")] = None,
     dataset_config: Annotated[str | None, typer.Option(help="The configuration of a data set of the hub.")] = None,
@@ -26,8 +28,7 @@ def export(
     """Write problems as the Parquet rows that verl trains on and validates with.
 
     The rows, their order and their prompts are those of [bold]train[/bold] and [bold]evaluate[/bold]. Example:
-    [bold]abcgrpo export train.parquet --task mathematics --dataset open-r1/DAPO-Math-17k-Processed
-    --dataset-config all[/bold]
+    [bold]abcgrpo export train.parquet --task my_task.py --dataset problems.jsonl[/bold]
     """
     require_modules("abcgrpo export", ["pyarrow", "math_verify"], "trl")
     from abcgrpo.tasks import TrainingData, get_task
@@ -40,11 +41,11 @@ def export(
         of_training = {"--dataset": dataset, "--dataset-config": dataset_config, "--seed": seed}
         refuse_given(of_training | {"--skip-unusable-rows": skip_unusable_rows or None}, "--benchmark")
         loaded = load_benchmark(benchmark, data, problems)
-        source, rows, template = loaded.name, loaded.rows, loaded.task.template
+        chosen, source, rows = loaded.task, loaded.name, loaded.rows
     else:
         refuse_given({"--data": data}, "--task")
         chosen = get_task(task or "")
         rows = chosen.training_rows(TrainingData(problems, seed or 0, dataset, dataset_config, skip_unusable_rows))
-        source, template = chosen.name, chosen.template
-    write_parquet(verl_rows(rows, template.changed(prompt_template), source), output)
+        source = chosen.name
+    write_parquet(verl_rows(rows, chosen.template.changed(prompt_template), chosen, source), output)
     print(f"{output}: {len(rows)} problems of {source}")

@@ -1,7 +1,7 @@
 """`abcgrpo report`: tables, figures and a page from saved files and logs."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -20,7 +20,8 @@ def report(
         list[str] | None,
         typer.Option(
             metavar="NAME=PATH",
-            help="A training log: trainer_state.json, TensorBoard event files or their directory, or a run of ours. "
+            help="A training log: trainer_state.json, TensorBoard event files or their directory, JSONL (verl's too), "
+            "a history exported from W&B (CSV or JSON), or a run of ours. "
             "Again with the same NAME for another seed.",
         ),
     ] = None,
@@ -34,11 +35,17 @@ def report(
 
 def write_report(runs: list[Path], output: Path, logs: list[tuple[str, Path]] | None = None) -> None:
     """Write the report, print its table, and name its page."""
-    from abcgrpo.report import load, write
+    from abcgrpo.report import load
+
+    write_records(load(runs, logs or []), output)
+
+
+def write_records(records: Any, output: Path) -> None:
+    """Write the report of what was loaded, print its table, and name its page."""
+    from abcgrpo.report import write
     from abcgrpo.report.document import terminal_comparisons
     from abcgrpo.report.tables import terminal_table
 
-    records = load(runs, logs or [])
     summary = write(records, output)
     results().print(terminal_table(summary))
     if comparisons := terminal_comparisons(summary):

@@ -1,7 +1,8 @@
 """All comparisons of arms with the baseline, the family they are corrected over, and the verdicts."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from itertools import product
 from typing import Any, Literal
 
@@ -10,14 +11,26 @@ import numpy as np
 from abcgrpo.comparison.interval import Spread, over_seeds_and_questions
 from abcgrpo.comparison.power import LEVEL, detectable_effect, fewest_seeds
 from abcgrpo.comparison.significance import holm, probability_of_improvement, sign_flip_p_value, smallest_p_value
+from abcgrpo.evaluation.clusters import are_used
 from abcgrpo.evaluation.intervals import of_differences
-from abcgrpo.evaluation.store import Evaluation
 
 Verdict = Literal["better", "worse", "inconclusive"]
-Runs = Mapping[str, Mapping[int, Evaluation]]
-"""By arm, then by training seed: each run's evaluation at the step that was fixed beforehand."""
-Metric = Callable[[Evaluation], np.ndarray]
-"""Each question's value; higher is better."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What one run scored on one benchmark."""
+
+    questions: Sequence[str]
+    """Their names, in the order of the values."""
+    values: Mapping[str, np.ndarray]
+    """By metric, the same for every run: (questions,), each 0 … 1, higher is better."""
+    clusters: Sequence[str] | None = None
+    """(questions,), see `abcgrpo.evaluation.clusters`."""
+
+
+Runs = Mapping[str, Mapping[int, Scores]]
+"""By arm, then by training seed: each run's scores at the step that was fixed beforehand."""
 
 FEWEST_SEEDS = 3
 """Below, the spread of seeds is not estimated: two say next to nothing about it."""
@@ -28,7 +41,8 @@ RULE = (
     "An arm is better (or worse) than the baseline where its corrected p-value is at most 5%; else it is inconclusive. "
     "What is corrected, by Holm's method over the family, is the larger of two p-values: that of the signs of the "
     "seeds' differences, and that of the interval over seeds and questions. So a verdict needs seeds that agree and an "
-    "interval that excludes 0, and both have to stand up to the number of comparisons."
+    "interval that excludes 0, and both have to stand up to the number of comparisons. Questions count as independent "
+    "unless the benchmark names clusters of them; then clusters count."
 )
 
 
@@ -43,8 +57,10 @@ class Comparison:
     difference: float
     low: float | None
     high: float | None
+    relative: float | None
+    """The difference over the baseline's value; None where that is 0."""
     p_value: float | None
-    """Two-sided sign-flip p over seeds; None with fewer than three."""
+    """Two-sided sign-flip p over seeds; None with fewer than three, and against one model without seeds."""
     p_value_holm: float | None
     """The larger of `p_value` and the interval's own p, corrected over the family; None outside it."""
     probability_of_improvement: float | None
@@ -55,8 +71,12 @@ class Comparison:
     """Pairs of runs with the same training seed."""
     covers: str
     """What the interval covers."""
+    clusters: int | None
+    """Of questions, where the interval counts these; None where it counts questions."""
     in_family: bool
     """Whether it is one of the comparisons fixed beforehand, by a primary metric; others get no verdict."""
+    left_out: list[int] = field(default_factory=list)
+    """Seeds that both were measured with, on other questions than most seeds were."""
     verdict: Verdict = "inconclusive"
 
     @property
@@ -64,11 +84,18 @@ class Comparison:
         """The comparison in words."""
         seeds = "one seed" if self.seeds == 1 else f"{self.seeds} seeds"
         start = f"{self.arm} against {self.baseline} on {self.benchmark}, {seeds}: {self._figures}"
-        if self.p_value is None:
-            return f"{start}, evaluation noise only: inconclusive about the rules."
-        if self.p_value_holm is None:
-            return f"{start}, p {self.p_value:.2g}: outside the family fixed beforehand, so no verdict."
-        return f"{start}, Holm p {self.p_value_holm:.2g}: {self.verdict}."
+        if self.p_value is None and self.covers == COVERS_ALL:
+            sentence = f"{start}: no verdict, since {self.baseline} has no training seeds."
+        elif self.p_value is None:
+            sentence = f"{start}, evaluation noise only: inconclusive about the rules."
+        elif self.p_value_holm is None:
+            sentence = f"{start}, p {self.p_value:.2g}: outside the family fixed beforehand, so no verdict."
+        else:
+            sentence = f"{start}, Holm p {self.p_value_holm:.2g}: {self.verdict}."
+        if self.left_out:
+            listed = f"Seed{'s' * (len(self.left_out) > 1)} {', '.join(map(str, self.left_out))}"
+            sentence += f" {listed} left out: measured on other questions than the rest."
+        return sentence
 
     @property
     def _figures(self) -> str:
@@ -81,9 +108,7 @@ class Comparison:
         return asdict(self) | {"sentence": self.sentence}
 
 
-def compare(
-    benchmarks: Mapping[str, Runs], arms: Sequence[str], metrics: Mapping[str, Metric], primary: Sequence[str]
-) -> list[Comparison]:
+def compare(benchmarks: Mapping[str, Runs], arms: Sequence[str], primary: Sequence[str]) -> list[Comparison]:
     """Every arm but the first against the first, on every benchmark by every metric, with verdicts on the primary ones.
 
     Runs are paired by training seed; a seed that one of the two lacks is left out. The family of Holm's correction is
@@ -92,25 +117,24 @@ def compare(
     Args:
         benchmarks: the runs, by benchmark.
         arms: as planned, the baseline first.
-        metrics: by name; the same for every run.
-        primary: those among them that verdicts are given on.
+        primary: the metrics that verdicts are given on.
     """
     baseline, *others = arms
-    family_size = len(benchmarks) * len(others) * len(primary)
+    family = list(product(benchmarks, others, primary))
     found: dict[tuple[str, str, str], Comparison] = {}
     p_values: dict[tuple[str, str, str], float] = {}
-    for benchmark, arm, metric in product(benchmarks, others, metrics):
+    for benchmark, arm in product(benchmarks, others):
         pairs = paired(benchmarks[benchmark], arm, baseline)
-        if pairs:
-            of_arm, of_baseline = (
-                np.array([metrics[metric](each) for each in side]) for side in zip(*pairs, strict=True)
-            )
-            sides, size = (benchmark, arm, baseline, metric), family_size if metric in primary else None
-            measured = found[benchmark, arm, metric] = _measured(sides, of_arm, of_baseline, size)
+        for metric in pairs.metrics:
+            differences = pairs.differences(metric)
+            measured = _measured((benchmark, arm, baseline, metric), pairs)
             if measured.p_value is not None:
-                spread = Spread.of(of_arm - of_baseline)
-                p_values[benchmark, arm, metric] = max(measured.p_value, float(spread.p_value(measured.difference)))
-    family = list(product(benchmarks, others, primary))
+                spread = Spread.of(differences, pairs.clusters)
+                interval_p = float(spread.p_value(measured.difference))
+                p_values[benchmark, arm, metric] = max(measured.p_value, interval_p)
+                if metric in primary:
+                    measured = replace(measured, detectable_effect=detectable_effect(spread, len(family)))
+            found[benchmark, arm, metric] = replace(measured, in_family=metric in primary)
     corrected = holm([p_values.get(key) for key in family])
     for key, p_value in zip(family, corrected, strict=True):
         if p_value is not None:
@@ -118,11 +142,63 @@ def compare(
     return list(found.values())
 
 
-def paired(runs: Runs, arm: str, baseline: str) -> list[tuple[Evaluation, Evaluation]]:
-    """Evaluations of arm and baseline with the same training seed on the same questions, by seed."""
+def against_one(benchmark: str, arm: str, runs: Mapping[int, Scores], name: str, one: Scores) -> list[Comparison]:
+    """An arm minus one model that has no training seeds, such as the base: intervals, without p-values and verdicts.
+
+    The interval is that of `compare`. What the one model's own samples add is in it, since it is the same for every
+    seed of the arm and so part of what questions add.
+    """
+    pairs = paired({arm: runs, name: dict.fromkeys(runs, one)}, arm, name)
+    found = [_measured((benchmark, arm, name, metric), pairs) for metric in pairs.metrics]
+    return [replace(each, p_value=None, probability_of_improvement=None) for each in found]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Runs of an arm and of the baseline with the same training seeds on the same questions."""
+
+    arm: list[Scores]
+    baseline: list[Scores]
+    left_out: list[int]
+    """Seeds that both were measured with, on other questions than most seeds were."""
+
+    @property
+    def metrics(self) -> list[str]:
+        """What they were measured by."""
+        return list(self.arm[0].values) if self.arm else []
+
+    @property
+    def clusters(self) -> Sequence[str] | None:
+        """Of the questions."""
+        return self.arm[0].clusters
+
+    def values(self, metric: str) -> tuple[np.ndarray, np.ndarray]:
+        """Of arm and baseline, each (seeds, questions)."""
+        of_arm, of_baseline = (np.array([each.values[metric] for each in side]) for side in (self.arm, self.baseline))
+        return of_arm, of_baseline
+
+    def differences(self, metric: str) -> np.ndarray:
+        """Arm minus baseline, (seeds, questions)."""
+        of_arm, of_baseline = self.values(metric)
+        return of_arm - of_baseline
+
+
+def paired(runs: Runs, arm: str, baseline: str) -> Pairs:
+    """What two arms have in common, by seed: on the questions that most of their seeds were measured on.
+
+    Among sets of questions that equally many seeds have, the largest is taken.
+    """
     of_arm, of_baseline = runs.get(arm, {}), runs.get(baseline, {})
-    pairs = [(of_arm[seed], of_baseline[seed]) for seed in sorted(of_arm.keys() & of_baseline.keys())]
-    return [(one, other) for one, other in pairs if one.questions == other.questions == pairs[0][0].questions]
+    both = {
+        seed: tuple(of_arm[seed].questions)
+        for seed in sorted(of_arm.keys() & of_baseline.keys())
+        if list(of_arm[seed].questions) == list(of_baseline[seed].questions)
+    }
+    counts = Counter(both.values())
+    most = max(counts, key=lambda questions: (counts[questions], len(questions)), default=())
+    kept = [seed for seed, questions in both.items() if questions == most]
+    left_out = sorted((of_arm.keys() & of_baseline.keys()) - set(kept))
+    return Pairs([of_arm[seed] for seed in kept], [of_baseline[seed] for seed in kept], left_out)
 
 
 def limits(seeds: int, comparisons: int) -> str | None:
@@ -142,31 +218,34 @@ def limits(seeds: int, comparisons: int) -> str | None:
     )
 
 
-def _measured(
-    sides: tuple[str, str, str, str], of_arm: np.ndarray, of_baseline: np.ndarray, family_size: int | None
-) -> Comparison:
-    """A comparison of values (seeds, questions) before correction; `family_size` is None outside the family."""
+def _measured(sides: tuple[str, str, str, str], pairs: Pairs) -> Comparison:
+    """A comparison before correction, outside the family: one difference, and its interval."""
+    of_arm, of_baseline = pairs.values(sides[-1])
     differences = of_arm - of_baseline
     enough = len(differences) >= FEWEST_SEEDS and differences.shape[1] > 1
-    interval = over_seeds_and_questions(differences) if enough else of_differences(differences.mean(axis=0))
-    has_interval = not np.isnan(interval.low)
-    detectable = better = None
     if enough:
-        better = probability_of_improvement(of_arm.mean(axis=1), of_baseline.mean(axis=1))
-    if enough and family_size is not None:
-        detectable = detectable_effect(Spread.of(differences), family_size)
+        interval = over_seeds_and_questions(differences, pairs.clusters)
+    else:
+        interval = of_differences(differences.mean(axis=0), pairs.clusters)
+    has_interval = not np.isnan(interval.low)
+    below = float(of_baseline.mean())
     return Comparison(
         *sides,
         difference=interval.value,
         low=interval.low if has_interval else None,
         high=interval.high if has_interval else None,
+        relative=interval.value / below if below else None,
         p_value=sign_flip_p_value(differences.mean(axis=1)) if enough else None,
         p_value_holm=None,
-        probability_of_improvement=better,
-        detectable_effect=detectable,
+        probability_of_improvement=(
+            probability_of_improvement(of_arm.mean(axis=1), of_baseline.mean(axis=1)) if enough else None
+        ),
+        detectable_effect=None,
         seeds=len(differences),
         covers=COVERS_ALL if enough else COVERS_EVALUATION,
-        in_family=family_size is not None,
+        clusters=len(set(pairs.clusters or ())) if are_used(pairs.clusters) else None,
+        in_family=False,
+        left_out=pairs.left_out,
     )
 
 

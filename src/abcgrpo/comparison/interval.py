@@ -10,13 +10,15 @@ e: the rest, which is what a seed changes on single questions and the noise of t
 squares of the layout. Searle, Casella & McCulloch, Variance Components (1992), chapter 4.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 from scipy import stats
 
-from abcgrpo.evaluation.intervals import CONFIDENCE, Interval
+from abcgrpo.evaluation.clusters import per_cluster
+from abcgrpo.evaluation.intervals import CONFIDENCE, Interval, unseen_variance
 
 
 @dataclass(frozen=True)
@@ -31,10 +33,17 @@ class Spread:
     """S × the variance of the questions' means; expectation S·σb² + σe²."""
     residual: Any
     """Expectation σe²."""
+    unseen: Any = 0.0
+    """S·Q × `unseen_variance` of the questions' means: what questions may add that are not among these."""
 
     @classmethod
-    def of(cls, differences: np.ndarray) -> Self:
-        """The mean squares of differences, (…, S, Q) with S and Q of two or more."""
+    def of(cls, differences: np.ndarray, clusters: Sequence[str] | None = None) -> Self:
+        """The mean squares of differences, (…, S, Q) with S and Q of two or more.
+
+        With clusters, (Q,), these take the place of questions: see `abcgrpo.evaluation.clusters`.
+        """
+        unseen = unseen_variance(differences.mean(axis=-2))
+        differences = per_cluster(differences, clusters)
         seeds, questions = differences.shape[-2:]
         by_seed, by_question = differences.mean(axis=-1), differences.mean(axis=-2)
         mean = differences.mean(axis=(-2, -1))[..., None, None]
@@ -45,16 +54,17 @@ class Spread:
             questions * by_seed.var(axis=-1, ddof=1),
             seeds * by_question.var(axis=-1, ddof=1),
             (rest**2).sum(axis=(-2, -1)) / ((seeds - 1) * (questions - 1)),
+            seeds * questions * unseen,
         )
 
     @property
     def question_excess(self) -> Any:
-        """What questions add: S·σb², not below 0."""
-        return np.maximum(self.of_questions - self.residual, 0.0)
+        """What questions add: S·σb², not below 0, and `unseen`."""
+        return np.maximum(self.of_questions - self.residual, 0.0) + self.unseen
 
     @property
     def variance(self) -> Any:
-        """S·Q times that of the mean, σa²/S + σb²/Q + σe²/(S·Q): MS_seeds + max(0, MS_questions − MS_residual).
+        """S·Q times that of the mean, σa²/S + σb²/Q + σe²/(S·Q): MS_seeds + `question_excess`.
 
         MS_seeds is taken as it is even where it falls below MS_residual: t with its few degrees of freedom allows for
         that, and truncating it as well would count the same caution twice.
@@ -83,15 +93,16 @@ class Spread:
         return np.where(np.isnan(t), 1.0, 2 * stats.t.sf(t, self.freedom))  # 0 / 0: the same runs
 
 
-def over_seeds_and_questions(differences: np.ndarray) -> Interval:
+def over_seeds_and_questions(differences: np.ndarray, clusters: Sequence[str] | None = None) -> Interval:
     """The mean difference and its 95% interval within [−1, 1] for other seeds, other questions and other samples.
 
     Args:
         differences: (S, Q), arm minus baseline; S ≥ 2. With one question there is no interval: NaN.
+        clusters: (Q,), see `abcgrpo.evaluation.clusters`; Q then is the number of clusters.
     """
     differences = np.asarray(differences, dtype=float)
     mean = float(differences.mean())
     if differences.shape[1] < 2:
         return Interval(mean, float("nan"), float("nan"))
-    half = float(Spread.of(differences).half_width())
+    half = float(Spread.of(differences, clusters).half_width())
     return Interval(mean, max(mean - half, -1.0), min(mean + half, 1.0))

@@ -31,7 +31,7 @@ def detectable_effect(spread: Spread, comparisons: int) -> float | None:
     if smallest_p_value(spread.seeds) > LEVEL / comparisons:
         return None
     seed_deviation = math.sqrt(spread.of_seeds / spread.questions)
-    question_deviation = math.sqrt(spread.question_excess / (spread.seeds * spread.questions))
+    question_deviation = math.sqrt(max(spread.question_excess - spread.unseen, 0.0) / (spread.seeds * spread.questions))
     unit = math.hypot(seed_deviation, question_deviation)
     if unit == 0:
         return None
@@ -46,7 +46,8 @@ def detectable_effect(spread: Spread, comparisons: int) -> float | None:
         )
     ]
     of_seeds = spread.questions * noise.var(axis=1, ddof=1)
-    half = Spread(spread.seeds, spread.questions, of_seeds, *others).half_width(1 - LEVEL / comparisons)
+    drawn_spread = Spread(spread.seeds, spread.questions, of_seeds, *others, unseen=spread.unseen)
+    half = drawn_spread.half_width(1 - LEVEL / comparisons)
 
     def power(effect: float) -> float:
         drawn = noise + effect

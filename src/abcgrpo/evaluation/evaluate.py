@@ -3,25 +3,20 @@
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from abcgrpo.evaluation.growth import blocks, grow
-from abcgrpo.evaluation.samplers import BATCH_SIZES, Sampler, open_sampler
-from abcgrpo.evaluation.sampling import Sampling, plan_batches
+from abcgrpo.evaluation.samplers import BATCH_SIZES, INDEPENDENT, Sampler, open_sampler
+from abcgrpo.evaluation.sampling import Request, Sample, Sampling, plan_batches
 from abcgrpo.evaluation.store import Evaluation, SampleStore, read_evaluation
 from abcgrpo.files import locked
 from abcgrpo.progress import Progress, quiet_libraries
-from abcgrpo.tasks import resolve_model
+from abcgrpo.tasks import Row, Task, resolve_model, with_prompts
 from abcgrpo.tasks.benchmarks import Benchmark
-from abcgrpo.tasks.prompts import Prompt, PromptTemplate
-
-DEFAULT_SAMPLING: dict[str, dict[str, Any]] = {
-    "mathematics": {"temperature": 0.6, "top_p": 0.95, "top_k": 20, "max_new_tokens": 4096},
-    "countdown": {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "max_new_tokens": 48},
-}
-"""Mathematics as the paper's evaluation samples; the length is that of its longest training completions."""
+from abcgrpo.tasks.prompts import Prompt, PromptTemplate, problem_text
+from abcgrpo.tasks.sources import CLUSTER
 
 
 @dataclass(frozen=True)
@@ -51,8 +46,9 @@ def evaluate(
 ) -> Evaluation:
     """Draw and grade the answers that `directory` does not hold yet, and return the evaluation.
 
-    A killed evaluation goes on where it stopped, with the samples that an undisturbed one would have drawn. One that
-    differs in having fewer questions or samples grows: see `abcgrpo.evaluation.growth`.
+    A killed evaluation goes on where it stopped, with the samples that an undisturbed one would have drawn. Where a
+    sampler fails in the middle of a batch, what it drew until then is kept, if the sampler is one of `INDEPENDENT`. An
+    evaluation that differs in having fewer questions or samples grows: see `abcgrpo.evaluation.growth`.
 
     Args:
         model: a directory or hub id; for a server, what it calls the model.
@@ -81,51 +77,73 @@ def evaluate(
     }
     if "url" in plan.options:
         settings["url"] = plan.options["url"]
-    stages = grow(directory, settings, benchmark.rows)
-    store = SampleStore(directory, settings, {"source": benchmark.source})
-    prompts = [template.render(row["problem"]) for row in benchmark.rows]
-    batches = plan_batches(
-        [row["problem"] for row in benchmark.rows],
-        blocks(len(benchmark.rows), plan.samples, stages),
-        batch_size,
-        plan.sampling.seed,
-    )
-    keys = [[(benchmark.rows[request.question]["id"], request.sample) for request in batch] for batch in batches]
+    asked = with_prompts(benchmark.rows, template)
+    prompts = [row["prompt"] for row in asked]
+    directory.mkdir(parents=True, exist_ok=True)
     with locked(directory, f"Another process is adding samples to {directory}."):
-        finished = store.finished_batches(keys)
-        if len(finished) < len(batches):
+        stages = grow(directory, settings, benchmark.graded)
+        store = SampleStore(directory, settings, {"source": benchmark.source})
+        batches = plan_batches(
+            [problem_text(row["problem"]) for row in asked],
+            blocks(len(asked), plan.samples, stages),
+            batch_size,
+            plan.sampling.seed,
+        )
+        keys = [[(benchmark.ids[request.question], request.sample) for request in batch] for batch in batches]
+        kept = store.kept(keys, whole=plan.sampler not in INDEPENDENT)
+        if len(kept) < sum(map(len, batches)):
             quiet_libraries()
             sampler = opened(plan.sampler, path, plan.sampling, **plan.options)
             with Progress(f"{Path(model).name} on {benchmark.name}", len(batches)) as progress:
                 for number, batch in enumerate(batches):
-                    if number not in finished:
-                        answers = sampler.sample([prompts[r.question] for r in batch], [r.seed for r in batch])
-                        rows = [benchmark.rows[request.question] for request in batch]
-                        verdicts = benchmark.task.grade([answer.text for answer in answers], rows)
-                        store.append(
-                            {
-                                "problem": rows[at]["id"],
-                                "sample": request.sample,
-                                "seed": request.seed,
-                                "prompt_sha256": prompt_hash(prompts[request.question]),
-                                **answers[at]._asdict(),
-                                "correct": verdicts[at].correct,
-                                "answer": verdicts[at].answer,
-                                "reason": verdicts[at].reason,
-                            }
-                            for at, request in enumerate(batch)
-                        )
+                    missing = [each for each, key in zip(batch, keys[number], strict=True) if key not in kept]
+                    drawn: dict[int, Sample] = {}
+                    try:
+                        if missing:
+                            wanted = [prompts[request.question] for request in missing]
+                            answers = sampler.sample(wanted, [request.seed for request in missing], drawn)
+                            drawn.update(enumerate(answers))
+                    finally:  # what an interruption or a failing server left is graded and kept
+                        if drawn:
+                            store.append(_lines(benchmark, asked, [(missing[at], drawn[at]) for at in sorted(drawn)]))
                     progress.advance_to(number + 1)
     return read_evaluation(directory)
 
 
-def default_sampling(task: str, given: dict[str, Any], seed: int) -> Sampling:
+def _lines(benchmark: Benchmark, asked: list[Row], answered: list[tuple[Request, Sample]]) -> list[dict[str, Any]]:
+    """Graded answers, as `SampleStore` keeps them.
+
+    Args:
+        benchmark: the problems.
+        asked: its rows with their prompts.
+        answered: what was drawn.
+    """
+    rows = [asked[request.question] for request, _ in answered]
+    verdicts = benchmark.task.grade([answer.text for _, answer in answered], rows)
+    return [
+        {
+            "problem": benchmark.ids[request.question],
+            "sample": request.sample,
+            "seed": request.seed,
+            "prompt_sha256": prompt_hash(row["prompt"]),
+            **answer._asdict(),
+            "correct": verdict.correct,
+            "answer": verdict.answer,
+            "reason": verdict.reason,
+            **({} if verdict.score is None else {"score": verdict.score}),
+            **({} if row.get(CLUSTER) is None else {"cluster": str(row[CLUSTER])}),
+        }
+        for (request, answer), row, verdict in zip(answered, rows, verdicts, strict=True)
+    ]
+
+
+def default_sampling(task: Task, given: dict[str, Any], seed: int) -> Sampling:
     """How a task is sampled unless something else is given; None in `given` means nothing is.
 
     Raises:
         UserError: see `Sampling`.
     """
-    defaults = DEFAULT_SAMPLING[task]
+    defaults = asdict(task.sampling)
     if given.get("temperature") == 0:
         defaults = defaults | {"top_p": 1.0, "top_k": 0}
     return Sampling(**defaults | {name: value for name, value in given.items() if value is not None}, seed=seed)

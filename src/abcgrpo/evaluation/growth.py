@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from abcgrpo.evaluation.store import NOTES, SETTINGS
+from abcgrpo.evaluation.store import NOTES, SETTINGS, has_samples
 from abcgrpo.files import read_json, write_json
 from abcgrpo.tasks import Row
 from abcgrpo.tasks.benchmarks import rows_hash
@@ -45,7 +45,7 @@ def grow(directory: Path, settings: dict[str, Any], rows: Sequence[Row]) -> list
     Returns the sizes that it had before, the first one first. Settings that differ in anything else stay as they are.
     """
     path = directory / SETTINGS
-    if not path.exists():
+    if not path.exists() or not has_samples(directory):
         return []
     known = read_json(path)
     notes = known.pop(NOTES, {})

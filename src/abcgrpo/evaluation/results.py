@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from abcgrpo.errors import UserError, unknown_name
-from abcgrpo.evaluation.intervals import of_differences, over_questions, over_questions_and_samples
+from abcgrpo.evaluation.clusters import in_words
+from abcgrpo.evaluation.intervals import of_differences, over_questions, over_questions_and_samples, sampling_error
 from abcgrpo.evaluation.metrics import PASS_AT_K, average, majority_vote, pass_at_first_k, pass_at_k
 from abcgrpo.evaluation.store import Evaluation
 
@@ -97,21 +98,26 @@ def figures(evaluation: Evaluation, metrics: Metrics) -> dict[str, Any]:
     """Every figure of one evaluation.
 
     Columns and `majority` have value, low and high over questions; Pass@k with k < n also `questions_and_samples`
-    (low and high) and `sampling_error` (the standard error that other samples of the same questions would have).
+    (low and high) and, with k ≤ n/2, `sampling_error`: the standard error that other samples of the same questions
+    would have (None for larger k, where no unbiased estimate exists).
     """
     found: dict[str, Any] = {}
     for name in metrics.names:
-        found[name] = over_questions(metrics.shares(name)(evaluation))._asdict()
+        found[name] = over_questions(metrics.shares(name)(evaluation), evaluation.clusters)._asdict()
     if metrics.estimator == UNBIASED:
         for k in metrics.ks:
             if k < evaluation.samples:
                 generator = np.random.default_rng([metrics.seed, k])
-                noise = over_questions_and_samples(evaluation.correct, evaluation.samples, k, generator)
-                both = {"low": noise.interval.low, "high": noise.interval.high}
-                found[f"pass@{k}"] |= {"questions_and_samples": both, "sampling_error": noise.standard_error}
+                both = over_questions_and_samples(
+                    evaluation.correct, evaluation.samples, k, generator, evaluation.clusters
+                )
+                found[f"pass@{k}"] |= {
+                    "questions_and_samples": {"low": both.low, "high": both.high},
+                    "sampling_error": sampling_error(evaluation.correct, evaluation.samples, k),
+                }
     stopped = evaluation.reasons["timeout"] + evaluation.reasons["killed"]
     return found | {
-        "majority": over_questions(majority_vote(evaluation.answers, evaluation.right))._asdict(),
+        "majority": over_questions(majority_vote(evaluation.answers, evaluation.right), evaluation.clusters)._asdict(),
         "questions": len(evaluation.questions),
         "truncated": evaluation.truncated,
         "mean_tokens": evaluation.mean_tokens,
@@ -127,7 +133,9 @@ def _differences(by_model: dict[str, Evaluation], metrics: Metrics) -> list[dict
     return [
         {"model": model, "minus": first}
         | {
-            name: of_differences(metrics.shares(name)(each) - metrics.shares(name)(reference))._asdict()
+            name: of_differences(
+                metrics.shares(name)(each) - metrics.shares(name)(reference), reference.clusters
+            )._asdict()
             for name in metrics.names
         }
         for model, each in others
@@ -138,6 +146,14 @@ def _differences(by_model: dict[str, Evaluation], metrics: Metrics) -> list[dict
 def _notes(evaluations: dict[str, dict[str, Evaluation]], metrics: Metrics) -> list[str]:
     every = [each for by_model in evaluations.values() for each in by_model.values()]
     notes = ["Intervals are 95% and over questions: what other questions of the same kind would have changed."]
+    for name, by_model in evaluations.items():
+        first, *_ = by_model.values()
+        notes.append(f"{name}: {in_words(len(first.questions), first.clusters)}")
+        notes += [
+            f"{name}: no difference of {model}, which was measured on other questions than {next(iter(by_model))}."
+            for model, each in by_model.items()
+            if each.questions != first.questions
+        ]
     if metrics.estimator == FIRST_K:
         notes.append("Pass@k is whether any of the first k samples is right: one draw, not the mean over all draws.")
     elif metrics.samples in metrics.ks:

@@ -1,8 +1,9 @@
 """The samples of an evaluation, kept line by line, so that a killed one goes on and every figure can be traced.
 
 A directory holds `evaluation.json` (what was asked of which model, and how) and `samples.jsonl` (one line per sample:
-problem, sample, seed, prompt_sha256, text, tokens, finish_reason, correct, answer, reason). Work is cut into batches
-beforehand; a batch counts when all its lines are there.
+problem, sample, seed, prompt_sha256, text, tokens, finish_reason, correct, answer, reason, of a task with graded
+answers the score, and cluster where the benchmark has one). Work is cut into batches beforehand; a batch counts when
+all its lines are there, or line by line where answers do not depend on the batch that they are drawn in.
 """
 
 import os
@@ -44,6 +45,8 @@ class Evaluation:
     mean_tokens: float
     unparsable_golds: list[str]
     """Problems of which nothing can be said; they are in no figure but `truncated` and `mean_tokens`."""
+    clusters: list[str] | None = None
+    """(questions,), what groups of questions share, as the benchmark names it; None where it names none."""
 
     @property
     def samples(self) -> int:
@@ -62,12 +65,14 @@ class SampleStore:
     def __init__(self, directory: Path, settings: dict[str, Any], notes: dict[str, Any] | None = None) -> None:
         """Open or make the directory.
 
+        Settings without a single sample, which an evaluation leaves that failed before its first answer, are replaced.
+
         Raises:
             UserError: it holds samples of another model, benchmark, template or sampling setting.
         """
         self.directory = directory
         path = directory / SETTINGS
-        if path.exists():
+        if path.exists() and has_samples(directory):
             known = read_json(path)
             known.pop(NOTES, None)
             names = sorted({*known, *settings})
@@ -81,8 +86,13 @@ class SampleStore:
         else:
             write_json(path, settings | ({NOTES: notes} if notes else {}))
 
-    def finished_batches(self, batches: Sequence[Sequence[Key]]) -> set[int]:
-        """The batches all of whose lines are there; lines of other batches, cut short by a crash, are removed.
+    def kept(self, batches: Sequence[Sequence[Key]], whole: bool = True) -> set[Key]:
+        """The samples that are there and count.
+
+        Args:
+            batches: the plan.
+            whole: whether a batch counts only when all its lines are there; lines of other batches, cut short by a
+                crash, are then removed.
 
         Raises:
             UserError: a line that is in no batch, or twice.
@@ -96,18 +106,23 @@ class SampleStore:
         if strange := [key for key, count in Counter(keys).items() if count > 1 or key not in batch_of]:
             raise UserError(f"{path}: the sample {strange[0]} is there twice, or is none of this evaluation's.")
         counts = Counter(batch_of[key] for key in keys)
-        finished = {number for number, count in counts.items() if count == len(batches[number])}
-        if finished != set(counts) or not path.read_bytes().endswith(b"\n"):
-            kept = [line for line, key in zip(lines, keys, strict=True) if batch_of[key] in finished]
-            write_text(path, "".join(map(json_line, kept)))
-        return finished
+        counted = {key for key in keys if not whole or counts[batch_of[key]] == len(batches[batch_of[key]])}
+        if len(counted) < len(keys) or not path.read_bytes().endswith(b"\n"):
+            write_text(path, "".join(json_line(line) for line, key in zip(lines, keys, strict=True) if key in counted))
+        return counted
 
     def append(self, lines: Iterable[dict[str, Any]]) -> None:
-        """Add the lines of one batch, and see them to the disk."""
+        """Add lines of one batch, and see them to the disk."""
         with (self.directory / SAMPLES).open("a", encoding="utf-8") as file:
             file.write("".join(map(json_line, lines)))
             file.flush()
             os.fsync(file.fileno())
+
+
+def has_samples(directory: Path) -> bool:
+    """Whether any sample is kept in a directory."""
+    path = directory / SAMPLES
+    return path.exists() and path.stat().st_size > 0
 
 
 def read_evaluation(directory: Path) -> Evaluation:
@@ -138,4 +153,12 @@ def read_evaluation(directory: Path) -> Evaluation:
         truncated=sum(line["finish_reason"] == "length" for line in lines.values()) / len(lines),
         mean_tokens=sum(line["tokens"] for line in lines.values()) / len(lines),
         unparsable_golds=unparsable,
+        clusters=_clusters([lines[problem, 0] for problem in graded]),
     )
+
+
+def _clusters(lines: list[dict[str, Any]]) -> list[str] | None:
+    """The cluster of each problem; one without a name among others with one is a cluster of its own."""
+    if not any("cluster" in line for line in lines):
+        return None
+    return [line.get("cluster", line["problem"]) for line in lines]

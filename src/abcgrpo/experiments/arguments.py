@@ -1,10 +1,6 @@
-"""A recipe as the trainer's arguments and reward functions, and what of it cannot work, told before anything runs."""
+"""A recipe as the trainer's arguments, and what of it cannot work, told before anything runs."""
 
-import importlib
-import sys
-from collections.abc import Callable
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from transformers.integrations.integration_utils import (
@@ -14,7 +10,6 @@ from transformers.integrations.integration_utils import (
 
 from abcgrpo.errors import UserError
 from abcgrpo.experiments.recipe import Recipe, configuration_class
-from abcgrpo.tasks import get_task
 from abcgrpo.trl import FastGRPOConfig
 
 
@@ -100,30 +95,3 @@ def missing_here(arguments: FastGRPOConfig) -> list[str]:
         if name not in available
     ]
     return lacking
-
-
-def reward_functions(recipe: Recipe) -> list[Callable]:
-    """The recipe's reward functions, or the task's own.
-
-    Raises:
-        UserError: one that cannot be imported.
-    """
-    if recipe.reward_funcs is None:
-        return [get_task(recipe.task).reward]
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    return [_imported(name) for name in recipe.reward_funcs]
-
-
-def _imported(name: str) -> Callable:
-    module, _, function = name.rpartition(".")
-    try:
-        found = getattr(importlib.import_module(module), function)
-    except Exception as error:  # a module of the user's, which may raise anything when it is run
-        raise UserError(
-            f"reward_funcs: {name!r} cannot be imported as module.function: {type(error).__name__}: {error}."
-        ) from error
-    if not callable(found):
-        raise UserError(f"reward_funcs: {name!r} is {type(found).__name__}, not a function.")
-    return found

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from abcgrpo.errors import UserError
-from abcgrpo.experiments.arguments import check_arguments, missing_here, planned_arguments, reward_functions
+from abcgrpo.experiments.arguments import check_arguments, missing_here, planned_arguments
 from abcgrpo.experiments.batches import plan_batches, planned_processes
-from abcgrpo.experiments.data import examined
+from abcgrpo.experiments.data import examined, task_of
 from abcgrpo.experiments.specification import Experiment
 from abcgrpo.progress import quiet_libraries
-from abcgrpo.tasks import resolve_model
-from abcgrpo.tasks.benchmarks import load_benchmark
+from abcgrpo.tasks import get_task, resolve_model
+from abcgrpo.tasks.benchmarks import file_grader, load_benchmark
 from abcgrpo.tasks.sources import HubError, from_hub
 
 
@@ -30,7 +30,7 @@ def check_experiment(experiment: Experiment) -> list[str]:
         with _of(place):
             arguments = planned_arguments(recipe, planned_processes(recipe))
             check_arguments(arguments)
-            reward_functions(recipe)
+            task_of(recipe)
         planned[place] = recipe, arguments
     obstacles = [each for _, arguments in planned.values() for each in missing_here(arguments)]
     recipe, arguments = next(iter(planned.values()))
@@ -62,8 +62,9 @@ def _check_model(experiment: Experiment) -> None:
 
 def _check_benchmark(experiment: Experiment) -> None:
     plan = experiment.evaluation
+    task = get_task(experiment.task)
     with _of("evaluation"):
-        load_benchmark(plan.benchmark or experiment.task, questions=plan.questions)
+        load_benchmark(plan.benchmark or experiment.task, None, plan.questions, file_grader(plan.benchmark, task))
 
 
 @contextmanager

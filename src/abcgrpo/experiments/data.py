@@ -2,15 +2,23 @@
 
 import logging
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from abcgrpo.errors import UserError
 from abcgrpo.experiments.recipe import Recipe
-from abcgrpo.tasks import Row, TrainingData, get_task, resolve_model, with_prompts
+from abcgrpo.tasks import Row, Task, TrainingData, get_rewards, get_task, resolve_model, spec_text, with_prompts
 from abcgrpo.tasks.prompts import Prompt
 from abcgrpo.tasks.sources import HubError, from_hub
 
+if TYPE_CHECKING:
+    from datasets import Dataset
+
 logger = logging.getLogger(__name__)
+
+TAKEN_BY_TRL = (
+    "prompts", "completions", "completion", "completion_ids", "trainer_state", "log_extra", "log_metric", "environments"
+)  # fmt: skip
+"""What a reward is called with besides the columns."""
 
 
 def training_examples(recipe: Recipe, seed: int) -> list[Row]:
@@ -28,12 +36,42 @@ def task_examples(recipe: Recipe, seed: int) -> list[Row]:
     Raises:
         UserError: the data cannot be loaded or used; a `HubError` if the hub has it and cannot be reached.
     """
-    task = get_task(recipe.task)
+    task = task_of(recipe)
     data = TrainingData(
         recipe.num_problems, seed, recipe.dataset_name, recipe.dataset_config, recipe.skip_unusable_rows
     )
     template = task.template.changed(recipe.prompt_template, recipe.prompt_form)
     return with_prompts(task.training_rows(data), template)
+
+
+def task_of(recipe: Recipe) -> Task:
+    """The recipe's task, with the recipe's own rewards if it has some.
+
+    Raises:
+        UserError: no such task, or a reward that cannot be imported.
+    """
+    task = get_task(recipe.task)
+    if recipe.reward_funcs is None:
+        return task
+    return task.rewarded_by(get_rewards(recipe.reward_funcs))
+
+
+def training_set(examples: list[Row]) -> "Dataset":
+    """The examples as the trainer takes them. A column of a name that TRL gives to rewards itself is left out.
+
+    Raises:
+        UserError: a column with values of different types.
+    """
+    import pyarrow
+    from datasets import Dataset
+
+    taken = [name for name in TAKEN_BY_TRL if name in examples[0]]
+    if taken:
+        logger.warning("columns named as TRL's own arguments of a reward are left out: %s", ", ".join(taken))
+    try:
+        return Dataset.from_list([{k: v for k, v in row.items() if k not in taken} for row in examples])
+    except (pyarrow.ArrowException, TypeError) as error:
+        raise UserError(f"A column of the training data holds values of different types: {error}.") from error
 
 
 @dataclass(frozen=True)
@@ -58,7 +96,7 @@ def examined(recipe: Recipe, seed: int) -> TrainingSet:
         examples = task_examples(recipe, seed)
     except HubError as error:
         return TrainingSet(recipe.num_problems, f"{recipe.dataset_name}: not checked. {error}", False, False)
-    source = recipe.dataset_name or f"{recipe.task}, generated"
+    source = recipe.dataset_name or f"task {spec_text(recipe.task)}"
     summary = f"{source}: {len(examples)} problems, with the columns {', '.join(examples[0])}"
     if recipe.max_prompt_tokens is None:
         return TrainingSet(len(examples), summary)

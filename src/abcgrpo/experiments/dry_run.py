@@ -3,13 +3,12 @@
 from dataclasses import asdict
 from typing import Any
 
-from abcgrpo.experiments.arguments import check_arguments, planned_arguments, reward_functions
+from abcgrpo.experiments.arguments import check_arguments, planned_arguments
 from abcgrpo.experiments.batches import plan_batches, planned_processes
-from abcgrpo.experiments.data import examined
+from abcgrpo.experiments.data import examined, task_of
 from abcgrpo.experiments.memory import estimate_memory, model_config
 from abcgrpo.experiments.recipe import Recipe
 from abcgrpo.progress import quiet_libraries
-from abcgrpo.tasks import get_task
 from abcgrpo.tasks.sources import HubError
 from abcgrpo.trl import ABCGRPOConfig, FastGRPOConfig
 
@@ -27,8 +26,9 @@ def dry_run(recipe: Recipe) -> dict[str, Any]:
     processes = planned_processes(recipe)
     arguments = planned_arguments(recipe, processes)
     check_arguments(arguments)
-    rewards = [reward.__name__ for reward in reward_functions(recipe)]
-    template = get_task(recipe.task).template.changed(recipe.prompt_template, recipe.prompt_form)
+    task = task_of(recipe)
+    rewards = [reward.__name__ for reward in task.rewards]
+    template = task.template.changed(recipe.prompt_template, recipe.prompt_form)
     data = asdict(examined(recipe, arguments.seed))
     batches = plan_batches(arguments, processes, data.pop("num_problems"))
     return {

@@ -6,6 +6,7 @@ from abcgrpo.comparison.significance import smallest_p_value
 from abcgrpo.experiments.runner import ExperimentRunner, device_places
 from abcgrpo.experiments.specification import Experiment
 from abcgrpo.progress import duration
+from abcgrpo.tasks import spec_text
 
 PRIMARY_METRICS = 2
 """Avg@k and Pass@k with the largest k."""
@@ -39,12 +40,12 @@ def _work(experiment: Experiment) -> list[str]:
         for name, overrides in experiment.conditions.items()
     ]
     return [
-        f"Arms: {', '.join(arms)}; from {experiment.model_name_or_path}, on {experiment.task}.",
+        f"Arms: {', '.join(arms)}; from {experiment.model_name_or_path}, on {spec_text(experiment.task)}.",
         *conditions,
         f"Training: {runs}, each arm{' under each condition' * bool(conditions)} with the seeds "
         f"{', '.join(map(str, seeds))}.",
         f"Evaluation: the base and every checkpoint of every run, on {questions} questions of "
-        f"{evaluation.benchmark or experiment.task}, {evaluation.samples} samples each.",
+        f"{evaluation.benchmark or spec_text(experiment.task)}, {evaluation.samples} samples each.",
     ]
 
 

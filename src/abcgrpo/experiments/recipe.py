@@ -14,6 +14,7 @@ from abcgrpo.boundaries import Boundaries
 from abcgrpo.errors import UserError, unknown_name
 from abcgrpo.experiments.shipped import run_name
 from abcgrpo.files import read_yaml
+from abcgrpo.tasks import BASES, DEFAULT, Spec
 
 if TYPE_CHECKING:
     from abcgrpo.trl.config import FastGRPOConfig
@@ -28,15 +29,15 @@ class Recipe:
     """What a training run starts from, and how it is trained."""
 
     model_name_or_path: str
-    """A directory, a hub id, or `countdown-base`, the base that travels with this package."""
+    """A directory, a hub id, or the name of a base that travels with this package (`abcgrpo.tasks.BASES`)."""
     objective: Objective = "abc-grpo"
     """Which loss it is trained with, and so which fields `training` has."""
-    task: str = "countdown"
-    """What it is trained on."""
+    task: Spec = DEFAULT
+    """What it is trained on: see `abcgrpo.tasks.get_task`."""
     num_problems: int | None = None
-    """Different problems in the training set. Without it 4,096 of countdown, all of a data set."""
+    """Different problems in the training set. Without it the usual number of generated ones, all of a data set."""
     dataset_name: str | None = None
-    """A data set of the hub, or a .jsonl or .parquet file, for a task that trains on one (mathematics)."""
+    """A data set of the hub, or a .jsonl or .parquet file, for a task that trains on one."""
     dataset_config: str | None = None
     """The configuration of a data set of the hub that has several."""
     skip_unusable_rows: bool = False
@@ -50,7 +51,8 @@ class Recipe:
     num_processes: int | None = None
     """How many processes the batch sizes are meant for; a run on any other number is refused."""
     reward_funcs: list[str] | None = None
-    """Rewards instead of the task's, as `module.function`, in TRL's signature; the working directory is importable."""
+    """Rewards instead of the task's, by import path, in TRL's signature; the working directory is importable.
+    Evaluation grades by the first of them: right is a reward of 1 or more."""
     training: dict[str, Any] = field(default_factory=dict)
     """The fields that are set, by name: of `ABCGRPOConfig`, or with `objective: trl` of `FastGRPOConfig`."""
 
@@ -87,7 +89,9 @@ def recipe_from_flat(flat: dict[str, Any], where: str) -> Recipe:
     own_types = {name: kind for name, kind in get_type_hints(Recipe).items() if name != "training"}
     own = {name: typed(value, own_types[name], name, where) for name, value in flat.items() if name in own_types}
     if "model_name_or_path" not in own:
-        raise UserError(f"{where}: model_name_or_path is missing: a directory, a hub id, or countdown-base.")
+        raise UserError(
+            f"{where}: model_name_or_path is missing: a directory, a hub id, or one of {', '.join(sorted(BASES))}."
+        )
     for name in ("num_problems", "max_prompt_tokens", "num_processes"):
         if own.get(name) is not None and own[name] < 1:
             raise UserError(f"{where}: {name}={own[name]} should be at least 1.")

@@ -37,6 +37,8 @@ from abcgrpo.experiments.specification import EvaluationPlan, Experiment
 from abcgrpo.files import locked, plain, read_json, write_json, write_yaml
 from abcgrpo.progress import ERROR_FILE, PROGRESS_FILE
 from abcgrpo.run_files import BASE, EVALUATED, EVALUATION, EXPERIMENT, MANIFEST, PROGRESS, TRAINING, job_directory
+from abcgrpo.tasks import get_task, spec_text
+from abcgrpo.tasks.benchmarks import file_grader
 
 
 class CommandFailed(Exception):
@@ -211,7 +213,10 @@ class ExperimentRunner:
     def _evaluation_options(self) -> list[str]:
         plan: EvaluationPlan = self.experiment.evaluation
         values = plan.model_dump(exclude={"pass_at_k", "benchmark"})
-        values |= {"benchmarks": plan.benchmark or self.experiment.task}
+        grader = file_grader(plan.benchmark, get_task(self.experiment.task))
+        rewards = ",".join(self.experiment.reward_funcs or ()) or None
+        values |= {"benchmarks": plan.benchmark or spec_text(self.experiment.task)}
+        values |= {"task": grader and grader.found_by, "reward_funcs": rewards}
         values |= {"prompt_template": self.experiment.prompt_template, "prompt_form": self.experiment.prompt_form}
         return [f"--{name.replace('_', '-')}={value}" for name, value in values.items() if value is not None]
 

@@ -1,8 +1,8 @@
 """An experiment: arms × conditions × seeds from one base, all trained and measured alike.
 
 ```yaml
-model_name_or_path: countdown-base      # the base of every arm
-task: countdown
+model_name_or_path: Qwen/Qwen3-1.7B-Base   # the base of every arm
+task: my_task.py
 num_problems: 4096
 seeds: [0]
 arms:                                   # the first arm is the one that others are compared with
@@ -37,7 +37,7 @@ from abcgrpo.errors import UserError, unknown_name
 from abcgrpo.experiments.recipe import Objective, Recipe, recipe_from_flat
 from abcgrpo.files import plain, read_yaml
 from abcgrpo.rules import Rule, resolve_rule
-from abcgrpo.tasks import get_task
+from abcgrpo.tasks import DEFAULT, Spec, get_task
 
 THRESHOLDS = tuple(item.name for item in fields(Boundaries))
 """The short form of ABC-GRPO's rule."""
@@ -62,15 +62,16 @@ class EvaluationPlan(_Strict):
     """How the base and every checkpoint are measured."""
 
     benchmark: str | None = None
-    """A benchmark by name or a file by path; None for countdown's own."""
+    """A benchmark by name or a file by path; None for the problems that the task holds back."""
     questions: int | None = Field(default=None, ge=1)
     samples: int = Field(default=128, ge=1)
     batch_size: int = Field(default=512, ge=1)
     pass_at_k: list[Annotated[int, Field(ge=1)]] = Field(default=[2, 4, 8, 16, 32, 64], min_length=1)
-    temperature: float = Field(default=1.0, ge=0)
-    top_p: float = Field(default=1.0, gt=0, le=1)
-    top_k: int = Field(default=0, ge=0)
-    max_new_tokens: int = Field(default=40, ge=1)
+    temperature: float | None = Field(default=None, ge=0)
+    """None, here and below: as the task is sampled."""
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    top_k: int | None = Field(default=None, ge=0)
+    max_new_tokens: int | None = Field(default=None, ge=1)
     seed: int = 0
 
 
@@ -92,7 +93,7 @@ class Experiment(_Strict):
     """Arms × conditions × seeds from one base."""
 
     model_name_or_path: str
-    task: str = "countdown"
+    task: Spec = DEFAULT
     num_problems: int | None = Field(default=None, ge=1)
     dataset_name: str | None = None
     dataset_config: str | None = None
@@ -144,13 +145,16 @@ def read_experiment(name_or_path: str) -> Experiment:
     for name, values in (("seeds", experiment.seeds), ("evaluation: pass_at_k:", plan.pass_at_k)):
         if repeated := sorted({value for value in values if values.count(value) > 1}):
             raise UserError(f"{path}: {name} {repeated} are listed twice.")
-    get_task(experiment.task)
     if max(plan.pass_at_k) > plan.samples:
         raise UserError(
             f"{path}: evaluation: Pass@{max(plan.pass_at_k)} needs at least as many samples, not {plan.samples}."
         )
-    if plan.benchmark is None and experiment.task != "countdown":
-        raise UserError(f"{path}: evaluation: benchmark is missing: task {experiment.task} has none of its own.")
+    task = get_task(experiment.task, f"{path}: task")
+    if plan.benchmark is None and task.held_out_rows is None:
+        raise UserError(
+            f"{path}: evaluation: benchmark is missing: task {task.name} holds no problems of its own back. Name a "
+            f"benchmark, or a .jsonl or .parquet file."
+        )
     for kind, names in (("arm", experiment.arms), ("condition", experiment.conditions)):
         for name in names:
             if not _names_a_directory(name):

@@ -18,15 +18,15 @@ from transformers import PrinterCallback, TrainerCallback
 
 from abcgrpo.curves import rule_curve
 from abcgrpo.errors import UserError
-from abcgrpo.experiments.arguments import check_arguments, make_arguments, missing_here, reward_functions
+from abcgrpo.experiments.arguments import check_arguments, make_arguments, missing_here
 from abcgrpo.experiments.batches import plan_batches, require_processes
-from abcgrpo.experiments.data import training_examples
+from abcgrpo.experiments.data import task_of, training_examples, training_set
 from abcgrpo.experiments.manifest import environment, settings
 from abcgrpo.experiments.recipe import Recipe, configuration_class
 from abcgrpo.files import json_line, locked, plain, read_json, without_secrets, write_json, write_text
 from abcgrpo.progress import Progress, quiet_libraries
 from abcgrpo.run_files import MANIFEST, METRICS
-from abcgrpo.tasks import resolve_model
+from abcgrpo.tasks import resolve_model, spec_text
 from abcgrpo.trl import ABCGRPOConfig, ABCGRPOTrainer, FastGRPOConfig, FastGRPOTrainer
 from abcgrpo.trl.processes import leave_process_group
 from abcgrpo.trl.resume.checkpoints import ROLLING, differences, newest_complete, step_of
@@ -67,9 +67,9 @@ def _train(recipe: Recipe) -> Path:
     require_processes(recipe, arguments.world_size)
     if obstacles := missing_here(arguments):
         raise UserError("\n".join(obstacles))
-    dataset = Dataset.from_list(training_examples(recipe, arguments.seed))
+    dataset = training_set(training_examples(recipe, arguments.seed))
     plan_batches(arguments, arguments.world_size, len(dataset))  # refuses a set that does not fill one rollout
-    rewards = reward_functions(recipe)
+    rewards = task_of(recipe).rewards
     with _claimed(output) if main else nullcontext():
         resumes = _may_go_on(recipe, output)
         trainer = _trainer(recipe, arguments, dataset, rewards)
@@ -208,7 +208,7 @@ def _trainer(recipe: Recipe, arguments: FastGRPOConfig, dataset: Dataset, reward
         ) from error
     if isinstance(trainer, ABCGRPOTrainer):  # TRL's own losses have TRL's own card
         trainer.card_base = recipe.model_name_or_path
-        trainer.card_data = recipe.dataset_name or f"{len(dataset)} problems of the task {recipe.task}"
+        trainer.card_data = recipe.dataset_name or f"{len(dataset)} problems of the task {spec_text(recipe.task)}"
     return trainer
 
 

@@ -6,6 +6,7 @@ that still has to be solved for its only unknown, such as 2x = 84, is no answer.
 
 import re
 from dataclasses import replace
+from fractions import Fraction
 
 from abcgrpo.grading.atoms import Atom, key_of
 from abcgrpo.grading.expressions import GREEK, Node
@@ -16,9 +17,13 @@ from abcgrpo.grading.structure import Collection, read_structure
 _LETTER = rf"(?:[a-zA-Z]|\\(?:{'|'.join(sorted(GREEK))})(?![a-zA-Z]))"
 _NAME = rf"{_LETTER}(?:_(?:\w|\{{[\w, +-]{{1,12}}\}}|\\[a-z]+))?'*"
 _LABEL = re.compile(
-    rf"{_NAME}(?:\s?\([^()=<>]{{1,20}}\))?|[A-Z]{{2,4}}|\\(?:angle|triangle|overline|vec|overrightarrow)\s?"
+    rf"{_NAME}(?:\s?\((?P<argument>(?:[^()=<>]|\([^()=<>]*\)){{1,20}})\))?|[A-Z]{{2,4}}|\\(?:angle|triangle|overline|vec|overrightarrow)\s?"
     rf"(?:\{{?[A-Z]{{1,4}}\}}?)|\|[A-Za-z]{{1,2}}\||[a-zA-Z][a-zA-Z ]{{3,40}}"
 )
+_FUNCTION_NAMES = frozenset("fghFGH")
+_QUANTITIES = frozenset(("sin", "cos", "tan", "cot", "sec", "csc"))
+_APPROXIMATION = re.compile(r"\\approx\s*(-?\d+(?:\.\d+)?)$")
+_CLOSE = Fraction(1, 20)
 _OTHER_RELATION = re.compile(
     r"[<>]|!\s*=|\\(?:le|ge|ne|lt|gt|in|notin|approx|sim|not|cong|propto|subset|subseteq)(?![a-zA-Z])"
 )
@@ -44,7 +49,12 @@ def sides_of(text: str) -> list[str]:
 
 def is_label(text: str) -> bool:
     """Whether a side is a name, not a value."""
-    return _LABEL.fullmatch(text.strip()) is not None
+    text = text.strip()
+    found = _LABEL.fullmatch(text)
+    if found is None:
+        return False
+    is_product = found["argument"] and text[0] not in _FUNCTION_NAMES and text[0] in found["argument"]
+    return not is_product  # f(x) is a name, n(n+1) is none
 
 
 def labelled(atom: Atom) -> tuple[str, Atom] | None:
@@ -58,6 +68,18 @@ def labelled(atom: Atom) -> tuple[str, Atom] | None:
         return None
     value = side_value(sides[1], atom)
     return None if value is None else (key_of(sides[0]), value)
+
+
+def without_approximation(atom: Atom) -> Atom:
+    r"""3/4 of "3/4 \\approx 0.75": a decimal that comes near says nothing new."""
+    found = _APPROXIMATION.search(atom.text)
+    if found is None or not found.start():
+        return atom
+    before, near = atom.text[: found.start()].strip(), Fraction(found[1])
+    exact = rational(before)
+    if exact is not None and abs(exact - near) > _CLOSE * abs(exact):
+        return atom
+    return replace(atom, text=before, key=key_of(before))
 
 
 def side_value(text: str, whole: Atom) -> Atom | None:
@@ -91,7 +113,7 @@ def chain_value(atom: Atom) -> tuple[Atom, list[Node]] | None:
             to_check += [node] if node else []
         elif known is None and not is_label(side):
             unknowns = free_symbols(node) if node else set()
-            if len(unknowns) == 1:
+            if len(unknowns) == 1 and not (node and _is_quantity(node)):
                 return None
             if node and not unknowns:
                 to_check.append(node)
@@ -103,6 +125,11 @@ def congruence_value(atom: Atom) -> Atom | None:
     if not _CONGRUENT.search(atom.text) or not (modulus := _MODULUS.search(atom.text)):
         return None
     return side_value(_CONGRUENT.split(atom.text[: modulus.start()])[-1].strip(), atom)
+
+
+def _is_quantity(node: Node) -> bool:
+    """Whether it is what may have been asked for: the cosine of an angle, not an equation for the angle."""
+    return node.kind == "function" and node.parts[0] in _QUANTITIES and node.nodes[0].kind == "symbol"
 
 
 def free_symbols(node: Node) -> set[str]:

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from abcgrpo.grading.atoms import Atom, read_atom
 from abcgrpo.grading.clock import read_time
-from abcgrpo.grading.equations import chain_value, congruence_value, is_label, labelled, sides_of
+from abcgrpo.grading.equations import chain_value, congruence_value, is_label, labelled, sides_of, without_approximation
 from abcgrpo.grading.expressions import Node, is_notation
 from abcgrpo.grading.members import compare_structures
 from abcgrpo.grading.normalization import TEXT_CLOSE, TEXT_OPEN, clean
@@ -90,6 +90,7 @@ def alternatives(text: str) -> list[Node] | None:
 
 def compare_atoms(gold: Atom, answer: Atom, tolerance: float | None = None) -> bool | None:
     """One element against another; see the module's docstring."""
+    answer = without_approximation(answer)
     if gold.key == answer.key and gold.percent == answer.percent:
         return gold.unit == answer.unit or not (gold.unit and answer.unit)
     if _GOLD_CHOICE.fullmatch(gold.key):

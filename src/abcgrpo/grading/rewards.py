@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from abcgrpo.grading.grader import grade, grade_batch
+from abcgrpo.grading.verdict import Verdict
 
 logger = logging.getLogger(__name__)
 
@@ -32,10 +33,20 @@ def accuracy_reward(
         ValueError: not one gold for each completion.
     """
     verdicts = grade_batch([completion_text(completion) for completion in completions], answer)
+    return rewards_of(verdicts, answer, log_extra, log_metric)
+
+
+def rewards_of(
+    verdicts: Sequence[Verdict],
+    golds: Sequence[object],
+    log_extra: Callable[[str, list], None] | None = None,
+    log_metric: Callable[[str, float], None] | None = None,
+) -> list[float | None]:
+    """Rewards from verdicts, with what the grader said logged; see `accuracy_reward`."""
     reasons = [verdict.reason for verdict in verdicts]
     if unparsable := reasons.count("unparsable_gold"):
         bad = sorted(
-            {repr(gold)[:80] for gold, reason in zip(answer, reasons, strict=True) if reason == "unparsable_gold"}
+            {repr(gold)[:80] for gold, reason in zip(golds, reasons, strict=True) if reason == "unparsable_gold"}
         )
         logger.warning(
             "%d of %d golds cannot be parsed and give no reward: %s",
@@ -50,10 +61,10 @@ def accuracy_reward(
         ):  # fmt: skip
             log_metric(f"grading/{name}", count / len(verdicts))
     if log_extra:
-        log_extra("gold", [str(gold) for gold in answer])
+        log_extra("gold", [str(gold) for gold in golds])
         log_extra("extracted_answer", [verdict.answer or "" for verdict in verdicts])
         log_extra("grading_reason", list(reasons))
-    return [None if verdict.correct is None else float(verdict.correct) for verdict in verdicts]
+    return [verdict.reward for verdict in verdicts]
 
 
 def compute_score(

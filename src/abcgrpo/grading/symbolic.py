@@ -15,7 +15,7 @@ from sympy import S
 from abcgrpo.grading import values
 from abcgrpo.grading.atoms import Atom
 from abcgrpo.grading.conversion import expression, solution_set, value
-from abcgrpo.grading.equations import chain_value, is_solved, labelled, sides_of
+from abcgrpo.grading.equations import chain_value, is_solved, labelled, sides_of, without_approximation
 from abcgrpo.grading.exact import alternatives, compare_atoms, ratio_parts, structure_of, whole
 from abcgrpo.grading.expressions import Node, Unreadable
 from abcgrpo.grading.members import compare_structures
@@ -72,6 +72,7 @@ def _atoms_equal(gold: Atom, answer: Atom, tolerance: float | None) -> bool:
         return decided
     if gold.percent != answer.percent:
         return False
+    answer = without_approximation(answer)
     if (ratio := ratio_parts(gold)) and (other_ratio := ratio_parts(answer)):
         return _ratios_equal(ratio, other_ratio)
     if len(sides_of(gold.text)) == 1 < len(sides_of(answer.text)):

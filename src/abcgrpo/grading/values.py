@@ -28,6 +28,8 @@ def equal(gold: Any, answer: Any, tolerance: float | None = None) -> bool:
     names = gold.free_symbols | answer.free_symbols
     if not names:
         return _same_number(gold, answer, tolerance)
+    if _differ_at(gold, answer, _points(_in_order(names))[0]):
+        return False  # before anything large is expanded
     difference = sympy.expand(gold - answer)
     if difference == 0:
         return True
@@ -83,11 +85,15 @@ def _number(constant: Expr) -> Any:
 
 
 def _differ_somewhere(gold: Any, answer: Any) -> bool:
-    for point in _points(_in_order(gold.free_symbols | answer.free_symbols)):
-        one, other = _number_at(gold, point), _number_at(answer, point)
-        if one is not None and other is not None and abs(one - other) > Rational(1, 10**30) * max(abs(one), abs(other)):
-            return True
-    return False
+    points = _points(_in_order(gold.free_symbols | answer.free_symbols))
+    return any(_differ_at(gold, answer, point) for point in points)
+
+
+def _differ_at(gold: Any, answer: Any, point: dict) -> bool:
+    one, other = _number_at(gold, point), _number_at(answer, point)
+    if one is None or other is None:
+        return False
+    return bool(abs(one - other) > Rational(1, 10**30) * max(abs(one), abs(other)))
 
 
 def _number_at(expression: Any, point: dict) -> Any:

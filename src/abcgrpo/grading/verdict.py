@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Reason = Literal["exact", "equivalent", "different", "no_answer", "timeout", "killed", "unparsable_gold"]
+Reason = Literal["exact", "equivalent", "different", "no_answer", "timeout", "killed", "unparsable_gold", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +19,19 @@ class Verdict:
     | `timeout`         | False   | the comparison ran past its limit of CPU time (or the wall clock's)   |
     | `killed`          | False   | the comparison ran out of memory, or its process died                 |
     | `unparsable_gold` | None    | the gold answer makes no sense: nothing can be said of the response   |
+    | `failed`          | False   | a grader of one's own raised an error: a reward is not given          |
     """
 
     correct: bool | None
     answer: str | None
     """The extracted answer as it was written; None where there is none."""
     reason: Reason
+    score: float | None = None
+    """Of a grader that gives more than right and wrong; a reward is this score."""
+
+    @property
+    def reward(self) -> float | None:
+        """The score, else 1.0 for right and 0.0 for wrong; None where nothing can be said."""
+        if self.correct is None or self.reason == "failed":
+            return None
+        return float(self.correct) if self.score is None else self.score

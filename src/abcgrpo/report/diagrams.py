@@ -6,12 +6,12 @@ import altair as alt
 
 from abcgrpo.report.figures import Drawing, Panel, targets
 from abcgrpo.report.style import HEIGHT, colour, dash, hidden, picked, shape, shown, zoom
-from abcgrpo.report.tables import metric_title
+from abcgrpo.report.tables import between_arms, metric_title
 
 SIDES = {"positive": ("Â > 0", "Q2", "Q1"), "negative": ("Â < 0", "Q3", "Q4")}
 """By sign of the advantage: its title, and the quadrants left and right of r = 1."""
 KINDS = {
-    "surrogate": ("What is maximized", "surrogate r̃·Â"),
+    "surrogate": ("What is maximized", "surrogate"),
     "gradient": ("Gradient", "gradient in log π"),
 }
 
@@ -59,11 +59,19 @@ def _rule_panel(arms: list[str], curves: dict[str, Any], kind: str, side: str) -
     return Panel(
         name=f"rule_{kind}_{side}",
         title=f"{title}, {sign}",
-        caption=f"{left} is left of r = 1, {right} right of it.",
+        caption=f"{left} is left of r = 1, {right} right of it.{_probabilities(curves)}",
         section="rules",
         chart=alt.layer(one, labels, *lines, target.add_params(zoom())).add_params(hidden()),
         extent=(0, furthest),
     )
+
+
+def _probabilities(curves: dict[str, Any]) -> str:
+    """Which curves are those of one old probability among others."""
+    drawn = {arm: curve["old_probability"] for arm, curve in curves.items() if curve.get("old_probability")}
+    if not drawn:
+        return ""
+    return f" {', '.join(drawn)}: for a token whose old probability was {next(iter(drawn.values())):g}."
 
 
 def _widths(count: int) -> list[float]:
@@ -73,7 +81,7 @@ def _widths(count: int) -> list[float]:
 
 def forest_panels(summary: dict[str, Any]) -> list[Panel]:
     """Each arm's difference from the baseline with its interval, a panel for each benchmark and condition."""
-    comparisons = summary["comparisons"]
+    comparisons = between_arms(summary)
     by_condition = any(each.get("condition") for each in comparisons)
     arms = list(dict.fromkeys(each["arm"] for each in comparisons)) if by_condition else list(summary["arms"])
     settings = list(dict.fromkeys(each["benchmark"] for each in comparisons))

@@ -6,7 +6,16 @@ from rich.table import Table
 
 from abcgrpo.report.claims import figure_text, stated_text
 from abcgrpo.report.figures import Panel
-from abcgrpo.report.tables import LOG_COLUMNS, log_rows, metric_names, metric_title, percent, rows, tabular
+from abcgrpo.report.tables import (
+    LOG_COLUMNS,
+    between_arms,
+    log_rows,
+    metric_names,
+    metric_title,
+    percent,
+    rows,
+    tabular,
+)
 from abcgrpo.report.tables import markdown as markdown_table
 
 READING_CLIP_EVENTS = (
@@ -27,12 +36,12 @@ def markdown(summary: dict[str, Any], panels: list[Panel]) -> str:
         titles = ["", "", *map(metric_title, metric_names(summary))]
         lines = [[row.benchmark, row.name, *row.cells] for row in rows(summary)]
         parts += ["## Results", "% right, with 95% intervals.", markdown_table(titles, lines)]
-    if summary["comparisons"]:
+    if between_arms(summary):
         parts += ["## Comparisons", markdown_table(COMPARISON_COLUMNS, comparison_rows(summary))]
     if summary["published_claims"]:
         parts += ["## Published claims", *_claims(summary["published_claims"])]
-    lines = [[arm, *cells] for arm, cells in log_rows(summary)]
-    parts += ["## Training", markdown_table(["", *LOG_COLUMNS], lines), READING_CLIP_EVENTS]
+    if lines := [[arm, *cells] for arm, cells in log_rows(summary)]:
+        parts += ["## Training", markdown_table(["", *LOG_COLUMNS], lines), READING_CLIP_EVENTS]
     if summary["configuration"]:
         arms = list(next(iter(summary["configuration"].values())))
         lines = [[name, *(_value(by[arm]) for arm in arms)] for name, by in summary["configuration"].items()]
@@ -56,7 +65,7 @@ COMPARISON_COLUMNS = ("", "", "metric", "difference", "p", "p (Holm)", "P(better
 
 
 def comparison_rows(summary: dict[str, Any], in_family: bool | None = None) -> list[list[str]]:
-    """A row for each comparison; differences and the detectable effect in percentage points.
+    """A row for each comparison of arms; differences and the detectable effect in percentage points.
 
     Args:
         summary: the report's content.
@@ -75,7 +84,7 @@ def comparison_rows(summary: dict[str, Any], in_family: bool | None = None) -> l
             _seeds(each["seeds"]),
             each["verdict"],
         ]
-        for each in summary["comparisons"]
+        for each in between_arms(summary)
         if in_family in (None, each["in_family"])
     ]
 

@@ -61,7 +61,7 @@ def panels(summary: dict[str, Any]) -> list[Panel]:
 def panel_metrics(columns: list[str]) -> dict[str, str]:
     """The three columns that have panels, by the name of the file: Avg@k, Pass@k at the largest k and at half of it."""
     average, *passes = columns
-    named = {"avg_at_k": average, "pass_at_k_large": passes[-1]}
+    named = {"avg_at_k": average} | ({"pass_at_k_large": passes[-1]} if passes else {})
     return named | ({"pass_at_k_middle": passes[-2]} if len(passes) > 1 else {})
 
 
@@ -83,7 +83,7 @@ def _scores(summary: dict[str, Any], benchmark: str) -> list[Panel]:
             for point in points[arm]
             for seed, value in point.get("seeds", {}).items()
         ]
-        if rows:
+        if any(row["step"] > 0 for row in rows):  # scores without a run have no course over training
             title = metric_title(metric)
             found.append(
                 Panel(

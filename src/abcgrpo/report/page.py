@@ -10,7 +10,7 @@ from abcgrpo.report.claims import AGREEMENT, stated_text, value_text
 from abcgrpo.report.document import COMPARISON_COLUMNS, READING_CLIP_EVENTS, comparison_rows
 from abcgrpo.report.figures import Panel
 from abcgrpo.report.style import HIDDEN, ZOOM, look
-from abcgrpo.report.tables import LOG_COLUMNS, log_rows, metric_names, metric_title, rows
+from abcgrpo.report.tables import LOG_COLUMNS, between_arms, log_rows, metric_names, metric_title, rows
 
 
 def page(summary: dict[str, Any], panels: list[Panel]) -> str:
@@ -28,6 +28,7 @@ def page(summary: dict[str, Any], panels: list[Panel]) -> str:
         columns=[metric_title(name) for name in metric_names(summary)],
         rows=rows(summary),
         comparison_columns=COMPARISON_COLUMNS,
+        comparisons_of_arms=between_arms(summary),
         family_rows=comparison_rows(summary, in_family=True),
         other_rows=comparison_rows(summary, in_family=False),
         log_columns=LOG_COLUMNS,

@@ -2,11 +2,13 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from abcgrpo.errors import UserError
 from abcgrpo.evaluation.store import SAMPLES, SETTINGS, Evaluation, read_evaluation
@@ -23,7 +25,8 @@ class Measured:
     """A finished evaluation, and where its samples are."""
 
     evaluation: Evaluation
-    samples: Path
+    samples: Path | None
+    """None where only scores are known."""
 
 
 @dataclass
@@ -53,7 +56,8 @@ class RunRecord:
 
     def last(self, benchmark: str) -> Measured | None:
         """The evaluation at the run's last step, which was fixed beforehand: never an earlier one in its place."""
-        return self.evaluations.get(benchmark, {}).get((self.manifest or {}).get("steps", -1))
+        last = self.manifest.get("steps", -1) if self.manifest else 0  # scores without a run have no step
+        return self.evaluations.get(benchmark, {}).get(last)
 
 
 @dataclass
@@ -71,6 +75,8 @@ class Records:
     """The arms that experiments name, whether there are runs of them or not."""
     conditions: list[str] = field(default_factory=list)
     """Those that experiments name, in their order."""
+    shares: dict[str, Callable[[Evaluation], np.ndarray]] | None = None
+    """What is measured, by name, where that is not Avg@k and Pass@k: each question's value of an evaluation."""
     additions: list[str] = field(default_factory=list)
     """What was changed in an experiment after results existed, in sentences."""
 

@@ -24,10 +24,10 @@ def samples(records: Records) -> dict[str, list[dict[str, Any]]]:
 
 
 def _of(records: Records, benchmark: str) -> list[dict[str, Any]]:
-    arms: dict[str, Measured] = {BASE: records.base[benchmark]} if benchmark in records.base else {}
+    arms = {BASE: records.base[benchmark]} if benchmark in records.base else {}
     for arm, runs in records.by_arm.items():
         measured = [found for run in runs if (found := run.last(benchmark))]
-        if measured:
+        if measured and measured[0].samples:
             arms[arm] = measured[0]
     rates = {arm: _rates(each) for arm, each in arms.items()}
     common = set.intersection(*(set(by_problem) for by_problem in rates.values())) if rates else set()
@@ -65,6 +65,8 @@ def _rates(measured: Measured) -> dict[str, float]:
 
 def _answers(measured: Measured, problems: set[str]) -> dict[str, dict[str, Any]]:
     """The first right and the first wrong answer to each problem."""
+    if measured.samples is None:
+        return {}
     lines = [line for line in read_json_lines(measured.samples) if line["problem"] in problems]
     found: dict[str, dict[str, Any]] = defaultdict(lambda: {"right": None, "wrong": None})
     for line in sorted(lines, key=lambda line: line["sample"]):

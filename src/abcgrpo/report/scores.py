@@ -1,21 +1,22 @@
-"""Figures of the evaluations, benchmark by benchmark: metrics, differences, and their course over training."""
+"""Figures of the evaluations, benchmark by benchmark: metrics, and their course over training."""
 
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from abcgrpo.evaluation.intervals import of_differences, over_questions
+from abcgrpo.evaluation.intervals import Interval, over_questions
 from abcgrpo.evaluation.results import Metrics
 from abcgrpo.evaluation.store import Evaluation
 from abcgrpo.report.records import Measured, Records, RunRecord
-from abcgrpo.run_files import BASE
 
 Shares = Callable[[Evaluation], np.ndarray]
 
 
 def columns(records: Records) -> dict[str, Shares]:
     """The table's columns: Avg@k and Pass@k by name, each with its value for every question of an evaluation."""
+    if records.shares is not None:
+        return records.shares
     metrics = Metrics(max(records.pass_at_k), records.pass_at_k)
     return {name: metrics.shares(name) for name in metrics.names}
 
@@ -27,6 +28,11 @@ def benchmarks(records: Records) -> dict[str, dict[str, Any]]:
         each = next(measured.evaluation for measured in _measured(records, name))
         found[name] = {"questions": len(each.questions), "samples": each.samples, "columns": list(columns(records))}
     return found
+
+
+def clusters_of(records: Records, benchmark: str) -> list[str] | None:
+    """The clusters that a benchmark's questions are in; None where it names none."""
+    return _measured(records, benchmark)[0].evaluation.clusters
 
 
 def base_scores(records: Records) -> dict[str, Any] | None:
@@ -47,40 +53,13 @@ def scores(measured: list[Measured], shares: dict[str, Shares]) -> dict[str, Any
         return None
     found: dict[str, Any] = {}
     for name, share in shares.items():
-        found[name] = over_questions(_over_seeds(measured, share))._asdict() | {
+        found[name] = _interval(measured, share)._asdict() | {
             "per_seed": [float(share(each.evaluation).mean()) for each in measured]
         }
     return found | {
         "truncated": float(np.mean([each.evaluation.truncated for each in measured])),
         "mean_tokens": float(np.mean([each.evaluation.mean_tokens for each in measured])),
     }
-
-
-def differences(records: Records) -> list[dict[str, Any]]:
-    """Each arm minus the base, and each minus the first arm, question by question, on each benchmark.
-
-    A row has `benchmark`, `arm`, `minus` and, by metric, value, low, high (over questions) and `relative`, the
-    difference over the other side's value.
-    """
-    shares = columns(records)
-    found = []
-    for benchmark in records.benchmarks:
-        measured = {arm: _last(runs, benchmark) for arm, runs in records.by_arm.items()}
-        first, *others = measured
-        sides = [(arm, BASE, [records.base[benchmark]]) for arm in measured if benchmark in records.base]
-        sides += [(arm, first, measured[first]) for arm in others]
-        for arm, reference, against in sides:
-            if measured[arm] and against and _questions(measured[arm]) == _questions(against):
-                row: dict[str, Any] = {"benchmark": benchmark, "arm": arm, "minus": reference}
-                found.append(row | {name: _difference(measured[arm], against, each) for name, each in shares.items()})
-    return found
-
-
-def _difference(measured: list[Measured], against: list[Measured], share: Shares) -> dict[str, float | None]:
-    ours, theirs = _over_seeds(measured, share), _over_seeds(against, share)
-    below = float(theirs.mean())
-    interval = of_differences(ours - theirs)
-    return interval._asdict() | {"relative": interval.value / below if below else None}
 
 
 def score_series(records: Records, runs: list[RunRecord]) -> dict[str, dict[str, list[dict[str, Any]]]]:
@@ -102,7 +81,7 @@ def score_series(records: Records, runs: list[RunRecord]) -> dict[str, dict[str,
 
 
 def _point(step: int, by_seed: dict[str, Measured], share: Shares) -> dict[str, Any]:
-    point = {"step": step} | over_questions(_over_seeds(list(by_seed.values()), share))._asdict()
+    point = {"step": step} | _interval(list(by_seed.values()), share)._asdict()
     seeds = {seed: float(share(each.evaluation).mean()) for seed, each in by_seed.items()}
     return point | ({"seeds": seeds} if len(seeds) > 1 else {})
 
@@ -116,10 +95,13 @@ def _measured(records: Records, benchmark: str) -> list[Measured]:
     return base + _last(records.runs, benchmark)
 
 
-def _questions(measured: list[Measured]) -> list[str]:
-    return measured[0].evaluation.questions
-
-
-def _over_seeds(measured: list[Measured], share: Shares) -> np.ndarray:
-    """Each question's value, averaged over the runs."""
-    return np.mean([share(each.evaluation) for each in measured], axis=0)
+def _interval(measured: list[Measured], share: Shares) -> Interval:
+    """Over questions, of each question's mean over the runs; of the questions that every run was measured on."""
+    shared = sorted(set.intersection(*(set(each.evaluation.questions) for each in measured)))
+    values, clusters = [], None
+    for each in measured:
+        of = each.evaluation
+        at = np.searchsorted(of.questions, shared)
+        values.append(share(of)[at])
+        clusters = [of.clusters[index] for index in at] if of.clusters else None
+    return over_questions(np.mean(values, axis=0), clusters)

@@ -3,15 +3,16 @@
 from typing import Any
 
 from abcgrpo.comparison.compare import RULE
+from abcgrpo.evaluation.clusters import in_words
 from abcgrpo.report.claims import published_claims
 from abcgrpo.report.comparison import compare_arms, comparison_sentences
 from abcgrpo.report.records import Records
 from abcgrpo.report.runs import configuration, manifests, rule_of
 from abcgrpo.report.samples import samples
-from abcgrpo.report.scores import arm_scores, base_scores, benchmarks, differences, score_series
+from abcgrpo.report.scores import arm_scores, base_scores, benchmarks, clusters_of, score_series
 from abcgrpo.report.training import arm_figures, arm_series, log_notes, ratios
 
-SCHEMA = 1
+SCHEMA = 2
 """Of `report.json`; raised when a key changes its meaning. docs/report.md has the schema."""
 
 
@@ -31,7 +32,6 @@ def summarize(records: Records) -> dict[str, Any]:
         "base": base_scores(records),
         "arms": arms,
         "entropy_ratio": ratio,
-        "differences": differences(records),
         "comparisons": (compared := compare_arms(records)),
         "verdict_rule": RULE,
         "series": {arm: arm_series(runs) | {"evaluation": score_series(records, runs)} for arm, runs in by_arm.items()},
@@ -75,12 +75,15 @@ def _notes(records: Records) -> list[str]:
     notes: list[str] = []
     for name, benchmark in benchmarks(records).items():
         samples = benchmark["samples"]
-        notes.append(
-            f"{name}: {benchmark['questions']} questions, {samples} samples each. Avg@k is the mean over all samples, "
-            f"the same in expectation for every k. Pass@k is the unbiased estimator of Chen et al. 2021."
-        )
-        if samples in records.pass_at_k:
+        if records.shares is None:
+            notes.append(
+                f"{name}: {benchmark['questions']} questions, {samples} samples each. Avg@k is the mean over all "
+                f"samples, the same in expectation for every k. Pass@k is the unbiased estimator of Chen et al. 2021."
+            )
+        notes.append(f"{name}: {in_words(benchmark['questions'], clusters_of(records, name))}")
+        if records.shares is None and samples in records.pass_at_k:
             notes.append(f"Pass@{samples} uses all samples at once: it is no more than whether any of them was right.")
     if notes:
         notes.append("Intervals of single arms are 95% and over questions: what other questions would have changed.")
-    return notes + log_notes(records.by_arm)
+    logged = any(run.metrics for run in records.runs)
+    return notes + (log_notes(records.by_arm) if logged else [])

@@ -50,8 +50,7 @@ def metric_names(summary: dict[str, Any]) -> list[str]:
 def rows(summary: dict[str, Any]) -> list[Row]:
     """Benchmark by benchmark the base, the arms, and each arm's gain; the averages last, where there are several.
 
-    The gain over the baseline has the interval of `comparisons` where there is one, and otherwise that of
-    `differences`.
+    Gains are those of `comparisons`: over the base, then over the first arm.
     """
     names = metric_names(summary)
     found = []
@@ -60,11 +59,9 @@ def rows(summary: dict[str, Any]) -> list[Row]:
             scores = (by_benchmark or {}).get(benchmark)
             if scores or name != BASE:
                 found.append(Row(benchmark, name, [cell((scores or {}).get(column)) for column in names]))
-        for difference in summary["differences"]:
-            if difference["benchmark"] == benchmark:
-                title = f"{difference['arm']} − {difference['minus']}"
-                cells = [cell(_gain(summary, difference, column), sign=True) for column in names]
-                found.append(Row(benchmark, title, cells, is_gain=True))
+        for title, by_metric in _gains(summary, benchmark).items():
+            cells = [cell(by_metric.get(column), sign=True) for column in names]
+            found.append(Row(benchmark, title, cells, is_gain=True))
     if len(summary["benchmarks"]) > 1:
         found += _averages(summary, names)
     return found
@@ -76,12 +73,21 @@ def _sides(summary: dict[str, Any]) -> Iterable[tuple[str, dict[str, Any] | None
         yield arm, content["evaluation"]
 
 
-def _gain(summary: dict[str, Any], difference: dict[str, Any], column: str) -> dict[str, Any]:
-    sides = (difference["benchmark"], difference["arm"], difference["minus"], column)
-    for each in summary["comparisons"]:
-        if (each["benchmark"], each["arm"], each["baseline"], each["metric"]) == sides:
-            return {"value": each["difference"], "low": each["low"], "high": each["high"]}
-    return difference[column]
+def between_arms(summary: dict[str, Any]) -> list[dict[str, Any]]:
+    """The comparisons of arms with the first arm, without those with the base."""
+    return [each for each in summary["comparisons"] if each["baseline"] != BASE]
+
+
+def _gains(summary: dict[str, Any], benchmark: str) -> dict[str, dict[str, dict[str, Any]]]:
+    """The differences on a benchmark, those from the base first: title → metric → value, low and high."""
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for each in sorted(summary["comparisons"], key=lambda each: each["baseline"] != BASE):
+        if each["measured_on"] == benchmark:
+            under = f", {each['condition']}" if each["condition"] else ""
+            title = f"{each['arm']} − {each['baseline']}{under}"
+            interval = {"value": each["difference"], "low": each["low"], "high": each["high"]}
+            found.setdefault(title, {})[each["metric"]] = interval
+    return found
 
 
 def _averages(summary: dict[str, Any], names: list[str]) -> list[Row]:
@@ -135,7 +141,9 @@ LOG_COLUMNS = (
 
 
 def log_rows(summary: dict[str, Any]) -> Iterable[tuple[str, list[str]]]:
-    """What the logs tell of each arm: a cell for each of `LOG_COLUMNS`."""
+    """What the logs tell of each arm: a cell for each of `LOG_COLUMNS`; nothing where there is no log at all."""
+    if not any(content["metrics"] for content in summary["arms"].values()):
+        return
     for arm, content in summary["arms"].items():
         finals = [number(content[name]["final"]) for name in ("entropy", "reward")]
         length = content["response_length"]["final"]

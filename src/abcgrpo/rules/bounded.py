@@ -27,3 +27,7 @@ class BoundedRule(Rule):
     def surrogate(self, tokens: Tokens) -> Tensor:
         """clip(r)·Â within the four bounds."""
         return self.boundaries.surrogate(tokens)
+
+    def weight(self, tokens: Tokens) -> Tensor:
+        """w: r inside the four bounds, 0 outside."""
+        return self.boundaries.weight(tokens)

@@ -9,7 +9,7 @@ from abcgrpo.tokens import Tokens
 
 @dataclass(frozen=True)
 class CEGPPO(GatedRule):
-    """w = β1·(1 − low) in Q3 below 1 − low, β2·(1 + high) in Q1 beyond 1 + high, r elsewhere (arXiv 2509.20712, eq. 8).
+    """w = β1·(1 − low) in Q3 below 1 − low, β2·(1 + high) in Q1 beyond 1 + high, r elsewhere (arXiv 2509.20712).
 
     With β1 = β2 = 0 it is clip-higher in gradient; with 1 it holds the weight at the bound. The value of the loss is
     −w·Â·logπ here and −w·Â in the paper, which has the same gradient.

@@ -9,7 +9,7 @@ from abcgrpo.tokens import Tokens
 
 @dataclass(frozen=True)
 class CISPO(GatedRule):
-    """w = clip(r, floor, cap), held constant: the loss is −w·Â·logπ (MiniMax-M1, arXiv 2506.13585, eq. 4).
+    """w = clip(r, floor, cap), held constant: the loss is −w·Â·logπ (MiniMax-M1, arXiv 2506.13585).
 
     The bounds are ratios, not distances from 1. The defaults are TRL's (`loss_type="cispo"`, no lower bound, a cap of
     5); verl's loss `cispo` is floor = 1 − clip_ratio_low, cap = 1 + clip_ratio_high.

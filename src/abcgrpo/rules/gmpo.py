@@ -12,7 +12,7 @@ from abcgrpo.tokens import LOG_RATIO_LIMIT, Tokens, token_counts
 
 @dataclass(frozen=True)
 class GMPO(Rule):
-    """R·Â at every token of a response, R = exp(mean over its tokens of the clipped ln r) (arXiv 2507.20673, eq. 3).
+    """R·Â at every token of a response, R = exp(mean over its tokens of the clipped ln r) (arXiv 2507.20673).
 
     ln r is at most `high` where Â > 0 and at least −`low` where Â < 0. w = R where a token is within its bound, 0
     where it is not. verl's loss `geo_mean` is this with the sequence mean, whatever reduction it is given. Where

@@ -50,13 +50,13 @@ class Rule(Named):
     def weight(self, tokens: Tokens) -> Tensor:
         """w = (∂ Σ surrogate/∂logπ) / Â at each token; (B, T), without gradient. r where Â = 0.
 
-        Computed from `surrogate` itself, so that the two cannot disagree. It is meant for measurements and curves:
-        training takes the gradient of `surrogate`.
+        Computed from `surrogate` itself, so that the two cannot disagree; a rule that knows its weight may say it. It
+        is meant for measurements and curves: training takes the gradient of `surrogate`.
         """
         with torch.enable_grad():
             logprobs = tokens.logprobs.detach().clone().requires_grad_()
-            ratio = importance_ratio(logprobs, tokens.old_logprobs, tokens.mask, self.level)
-            given = Tokens(logprobs, tokens.old_logprobs, ratio, tokens.advantages.detach(), tokens.mask)
+            ratio = importance_ratio(logprobs, tokens.old_logprobs, tokens.mask, tokens.level)
+            given = tokens._replace(logprobs=logprobs, ratio=ratio, advantages=tokens.advantages.detach())
             surrogate = torch.where(tokens.mask, self.surrogate(given), 0.0)
             (gradient,) = torch.autograd.grad(surrogate.sum(), logprobs)
         silent = given.advantages == 0

@@ -12,7 +12,7 @@ from abcgrpo.tokens import Tokens
 
 @dataclass(frozen=True)
 class SAPO(Rule):
-    """(4/τ)·σ(τ·(r − 1))·Â, σ the sigmoid, τ by the sign of Â (arXiv 2511.20347, eq. 6).
+    """(4/τ)·σ(τ·(r − 1))·Â, σ the sigmoid, τ by the sign of Â (arXiv 2511.20347).
 
     w = 4·r·σ·(1 − σ): r at r = 1, and falling off on both sides. TRL's `loss_type="sapo"` and verl's `sapo` are this.
     """

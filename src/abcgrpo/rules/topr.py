@@ -8,7 +8,7 @@ from abcgrpo.tokens import Tokens
 
 @dataclass(frozen=True)
 class TOPR(GatedRule):
-    """w = 1 where Â > 0, min(r, 1) where Â < 0; the loss is −w·Â·logπ (arXiv 2503.14286, eq. 4 to 8).
+    """w = 1 where Â > 0, min(r, 1) where Â < 0; the loss is −w·Â·logπ (arXiv 2503.14286).
 
     The paper tapers the ratio of a whole response; here, as in the libraries that have it, each token's. Its baseline
     is the group's mean reward, by which this package's advantages are formed already.

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -11,9 +11,11 @@ from typing import Any
 
 from abcgrpo.errors import UserError, unknown_name
 from abcgrpo.grading.grader import gold_text
-from abcgrpo.grading.rows import require_rows
-from abcgrpo.tasks import Row, Task, get_task
+from abcgrpo.tasks.prompts import problem_text
+from abcgrpo.tasks.registry import FAMILIES, MATHEMATICS, TASKS, get_task
+from abcgrpo.tasks.scores import Reward
 from abcgrpo.tasks.sources import SUFFIXES, HubDataset, is_file_name, read_file, read_hub
+from abcgrpo.tasks.task import Row, Task
 
 
 @dataclass(frozen=True)
@@ -43,15 +45,14 @@ KNOWN = {
         30,
         "6d17b1b058721dd01bffd27a4fdf817d44b2c0d9c07a77e8ccf0a1a25ab5c001",
     ),
+    "gsm8k": Known(HubDataset("openai/gsm8k", "test", "main"), 1319),
+    "math": Known(HubDataset("DigitalLearningGmbH/MATH-lighteval", "test"), 5000),
     "math500": Known(HubDataset("HuggingFaceH4/MATH-500", "test"), 500),
 }
 """No revision is pinned: the content hash says more, and the number of problems holds where there is none."""
 
 COPIES = "ABCGRPO_DATA"
 """Environment variable: a directory of copies, for work without the hub."""
-
-COUNTDOWN = "countdown"
-COUNTDOWN_QUESTIONS = 128
 
 
 @dataclass(frozen=True)
@@ -61,64 +62,78 @@ class Benchmark:
     name: str
     task: Task
     rows: list[Row] = field(repr=False)
-    """Each with `id`, `problem`, and the columns that the task grades by."""
+    """Each with `problem` and its other columns."""
+    graded: list[Row] = field(repr=False)
+    """Of each row `id`, what samples call it, `problem`, and what it is graded by."""
     source: str
-    sha256: str
-    """Of the rows as they are, in their order."""
+
+    @property
+    def ids(self) -> list[str]:
+        """What samples call each row."""
+        return [row["id"] for row in self.graded]
+
+    @property
+    def sha256(self) -> str:
+        """Of the problems and what they are graded by, in their order."""
+        return rows_hash(self.graded)
 
 
 def names() -> list[str]:
-    """The benchmarks that have names."""
-    return [*KNOWN, COUNTDOWN]
+    """The benchmarks that have names: published ones, and the tasks that hold problems of their own back."""
+    return [*KNOWN, *(name for name in TASKS if name != MATHEMATICS)]
 
 
-def load_benchmark(name: str, data: Path | None = None, questions: int | None = None) -> Benchmark:
-    """A benchmark by name, or a JSONL or Parquet file by path.
+def load_benchmark(
+    name: str | dict[str, Any],
+    data: Path | None = None,
+    questions: int | None = None,
+    task: Task | None = None,
+    rewards: Sequence[Reward] = (),
+) -> Benchmark:
+    """A benchmark by name, the problems that a task holds back, or a JSONL or Parquet file by path.
 
     Args:
-        name: one of `names()`, or a path that ends in .jsonl or .parquet.
+        name: one of `names()`, what `get_task` understands, or a path that ends in .jsonl or .parquet.
         data: a directory of copies, `<name>/test.jsonl` or `<name>.jsonl` (or .parquet), instead of the hub; by default
             the one that the environment variable ABCGRPO_DATA names, if it is set.
-        questions: the first so many; None for all (of countdown, which has no end, 128).
+        questions: the first so many; None for all, or of problems without an end for the task's usual number.
+        task: what grades the rows of a file; by default mathematics, as published benchmarks are.
+        rewards: of one's own, the first of which grades instead of the task.
 
     Raises:
         UserError: an unknown name, problems that cannot be loaded or used, another number or content hash of them than
             is known, or fewer than `questions`.
     """
     _require_name(name)
-    if name == COUNTDOWN:
-        task = get_task(COUNTDOWN)
-        rows = task.benchmark_rows(questions or COUNTDOWN_QUESTIONS)
-        return Benchmark(name, task, rows, "generated", rows_hash(rows))
-    if is_file_name(name):
-        source, known = name, None
-        rows = read_file(Path(name))
-        name = Path(name).stem
-        if name in names():
-            raise UserError(f"{source} would be reported as {name} without being checked: rename it, or use --data.")
-    else:
-        known = KNOWN[name]
-        directory = data or (Path(os.environ[COPIES]) if COPIES in os.environ else None)
-        copy = _copy(name, directory) if directory else None
-        source = str(copy) if copy else f"{known.hub.name}, split {known.hub.split}"
-        rows = read_file(copy) if copy else read_hub(known.hub)
-    try:
-        require_rows(rows, source)
-    except ValueError as error:
-        raise UserError(str(error)) from None
-    if known:
-        _require_known(name, known, rows, source)
-    if questions is not None:
-        if questions > len(rows):
-            raise UserError(f"{name} has {len(rows)} problems, not {questions}.")
-        rows = rows[:questions]
-    identified = [{"id": f"{name}/{_digest(_canonical(row['problem']))[:10]}"} | row for row in rows]
-    if len({row["id"] for row in identified}) < len(identified):
-        raise UserError(f"{source}: two problems differ in nothing but spaces, dollar signs and braces.")
-    return Benchmark(name, get_task("mathematics"), identified, source, rows_hash(identified))
+    if isinstance(name, str) and is_file_name(name):
+        return _of_file(Path(name), questions, _rewarded(task or get_task(MATHEMATICS), rewards))
+    if isinstance(name, str) and name in KNOWN:
+        return _known(name, data, questions, _rewarded(get_task(MATHEMATICS), rewards))
+    held_back = _rewarded(get_task(name), rewards)
+    if held_back.held_out_rows is None:
+        raise UserError(
+            f"task {held_back.name} holds no problems of its own back: name a benchmark, such as "
+            f"{next(iter(KNOWN))}, or a .jsonl or .parquet file of them."
+        )
+    rows = held_back.held_out_rows(questions)
+    return _identified(held_back.name, held_back, rows, f"held back by {held_back.found_by}")
 
 
-def load_benchmarks(wanted: Sequence[str], data: Path | None = None, questions: int | None = None) -> list[Benchmark]:
+def file_grader(benchmark: str | None, task: Task) -> Task | None:
+    """What an experiment on `task` grades its benchmark by: the task itself, if that is a file and the task takes one.
+
+    None for what says itself how it is graded. A file beside a task that generates its problems is mathematics.
+    """
+    return task if benchmark is not None and is_file_name(benchmark) and task.checked_rows else None
+
+
+def load_benchmarks(
+    wanted: Sequence[str],
+    data: Path | None = None,
+    questions: int | None = None,
+    task: Task | None = None,
+    rewards: Sequence[Reward] = (),
+) -> list[Benchmark]:
     """Several benchmarks; see `load_benchmark`.
 
     Raises:
@@ -126,13 +141,63 @@ def load_benchmarks(wanted: Sequence[str], data: Path | None = None, questions: 
     """
     for name in wanted:
         _require_name(name)
+    if task is not None and not any(is_file_name(name) for name in wanted):
+        raise UserError(f"The task {task.name} has no effect: it grades files, and {', '.join(wanted)} is none.")
     if data is not None and not any(name in KNOWN for name in wanted):
         raise UserError(f"The copies in {data} have no effect: none of {', '.join(wanted)} is taken from them.")
-    loaded = [load_benchmark(name, data, questions) for name in wanted]
+    loaded = [load_benchmark(name, data, questions, task, rewards) for name in wanted]
     found = [benchmark.name for benchmark in loaded]
     if repeated := sorted({name for name in found if found.count(name) > 1}):
         raise UserError(f"Two benchmarks are called {', '.join(repeated)}: evaluate them with an --output each.")
     return loaded
+
+
+def _rewarded(task: Task, rewards: Sequence[Reward]) -> Task:
+    return task.rewarded_by(rewards) if rewards else task
+
+
+def _known(name: str, data: Path | None, questions: int | None, task: Task) -> Benchmark:
+    known = KNOWN[name]
+    directory = data or (Path(os.environ[COPIES]) if COPIES in os.environ else None)
+    copy = _copy(name, directory) if directory else None
+    source = str(copy) if copy else f"{known.hub.name}, split {known.hub.split}"
+    rows = _checked(task, read_file(copy) if copy else read_hub(known.hub), source)
+    _require_known(name, known, rows, source)
+    return _numbered(name, task, rows, source, questions)
+
+
+def _of_file(path: Path, questions: int | None, task: Task) -> Benchmark:
+    if path.stem in names():
+        raise UserError(f"{path} would be reported as {path.stem} without being checked: rename it, or use --data.")
+    return _numbered(path.stem, task, _checked(task, read_file(path), str(path)), str(path), questions)
+
+
+def _checked(task: Task, rows: Iterable[Row], source: str) -> list[Row]:
+    if task.checked_rows is None:
+        raise UserError(f"{source}: task {task.name} generates its problems and grades no others.")
+    return task.checked_rows(list(rows), source)
+
+
+def _numbered(name: str, task: Task, rows: list[Row], source: str, questions: int | None) -> Benchmark:
+    if questions is not None:
+        if questions > len(rows):
+            raise UserError(f"{name} has {len(rows)} problems, not {questions}.")
+        rows = rows[:questions]
+    return _identified(name, task, rows, source)
+
+
+def _identified(name: str, task: Task, rows: list[Row], source: str) -> Benchmark:
+    """Each row called by the `id` that a task's generator gives it, or by what its problem says."""
+    generated = task.checked_rows is None
+    ids = [
+        row["id"] if generated else f"{name}/{_digest(_canonical(problem_text(row['problem'])))[:10]}" for row in rows
+    ]
+    if len(set(ids)) < len(ids):
+        raise UserError(f"{source}: two problems differ in nothing but spaces, dollar signs and braces.")
+    graded = [
+        {"id": each, "problem": row["problem"]} | task.truth_columns(row) for each, row in zip(ids, rows, strict=True)
+    ]
+    return Benchmark(name, task, rows, graded, source)
 
 
 def content_hash(rows: Sequence[dict[str, Any]]) -> str:
@@ -145,8 +210,16 @@ def content_hash(rows: Sequence[dict[str, Any]]) -> str:
     return _digest("".join(sorted(lines)))
 
 
-def _require_name(name: str) -> None:
-    if name not in names() and not is_file_name(name):
+def _require_name(name: str | dict[str, Any]) -> None:
+    """Refuse what can be neither a benchmark's name, nor a file's, nor a task's.
+
+    Raises:
+        UserError: it is none of them.
+    """
+    if not isinstance(name, str) or name in names() or is_file_name(name) or name.startswith("{"):
+        return
+    is_task = name == MATHEMATICS or name.endswith(".py") or "." in name or ":" in name
+    if not is_task and name.partition("/")[0] not in FAMILIES:
         raise unknown_name("benchmark", name, names(), "benchmarks")
 
 
@@ -182,9 +255,9 @@ def _canonical_gold(answer: object) -> str:
         return _canonical(text)
 
 
-def rows_hash(rows: list[Row]) -> str:
+def rows_hash(rows: Sequence[Row]) -> str:
     """SHA-256 of rows as they are, in their order."""
-    return _digest(repr(rows))
+    return _digest(repr(list(rows)))
 
 
 def _digest(text: str) -> str:

@@ -2,21 +2,22 @@ r"""Mathematics with one final answer in a \boxed{}: rows from the hub or a file
 
 import logging
 import random
+from collections.abc import Iterable
 from pathlib import Path
 
 from abcgrpo.errors import UserError
-from abcgrpo.grading import RowChecker, Verdict, accuracy_reward, grade_batch
+from abcgrpo.grading import RowChecker, Verdict, grade_batch
 from abcgrpo.grading.grader import gold_text, parse_golds
 from abcgrpo.grading.rows import require_rows
-from abcgrpo.tasks import Row, Task, TrainingData
-from abcgrpo.tasks.prompts import THE_PAPERS
-from abcgrpo.tasks.sources import HubDataset, is_file_name, read_file, read_hub
+from abcgrpo.tasks.prompts import THE_PAPERS, problem_text
+from abcgrpo.tasks.sources import HubDataset, is_file_name, read_file, read_hub, with_problem_and_answer
+from abcgrpo.tasks.task import Row, SamplingDefaults, Task, TrainingData
 
 logger = logging.getLogger(__name__)
 
 
 def training_rows(data: TrainingData) -> list[Row]:
-    """Rows with `problem` and `answer`: all of them in their order, or `data.count` that its seed draws.
+    """Rows with `problem`, `answer` and other columns: all in their order, or `data.count` that its seed draws.
 
     A problem that comes again with the same answer is left out, and a warning counts those.
 
@@ -34,7 +35,7 @@ def training_rows(data: TrainingData) -> list[Row]:
         rows = read_file(Path(data.dataset_name).expanduser())
     else:
         rows = read_hub(HubDataset(data.dataset_name, config=data.dataset_config))
-    numbered = _distinct(rows, data.dataset_name)
+    numbered = _distinct(with_problem_and_answer(rows, data.dataset_name), data.dataset_name)
     rows = list(numbered.values())
     if data.skip_unusable_rows:
         rows = _usable(numbered, data.dataset_name)
@@ -50,15 +51,19 @@ def training_rows(data: TrainingData) -> list[Row]:
     return random.Random(data.seed).sample(rows, data.count)
 
 
-def _distinct(rows: list[Row], source: str) -> dict[int, Row]:
+def _distinct(rows: Iterable[Row], source: str) -> dict[int, Row]:
     """Each problem with its answer once, the first time that it comes, by the number of its row."""
-    distinct: dict[tuple[str, str], int] = {}
+    distinct: dict[tuple[str, str], tuple[int, Row]] = {}
+    total = 0
     for number, row in enumerate(rows):
-        distinct.setdefault((" ".join(str(row["problem"]).split()), str(row["answer"])), number)
-    if len(distinct) < len(rows):
-        repeated = len(rows) - len(distinct)
-        logger.warning("%s: %d of %d rows repeat an earlier one and are left out", source, repeated, len(rows))
-    return {number: rows[number] for number in distinct.values()}
+        total = number + 1
+        problem = row["problem"]
+        text = problem_text(problem) if isinstance(problem, list) else str(problem)
+        distinct.setdefault((" ".join(text.split()), str(row["answer"])), (number, row))
+    if len(distinct) < total:
+        repeated = total - len(distinct)
+        logger.warning("%s: %d of %d rows repeat an earlier one and are left out", source, repeated, total)
+    return dict(distinct.values())
 
 
 def _usable(rows: dict[int, Row], source: str) -> list[Row]:
@@ -82,15 +87,27 @@ def grade(texts: list[str], rows: list[Row]) -> list[Verdict]:
     return grade_batch(texts, [row["answer"] for row in rows])
 
 
-def _no_benchmark(count: int) -> list[Row]:
-    raise UserError("task mathematics has no benchmark of its own: name one, such as aime24.")
+def checked_rows(rows: Iterable[Row], source: str) -> list[Row]:
+    """Rows to be measured on, with `problem`, `answer` and their other columns.
+
+    Raises:
+        UserError: rows that cannot be used.
+    """
+    rows = list(with_problem_and_answer(rows, source))
+    try:
+        require_rows(rows, source)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    return rows
 
 
 TASK = Task(
     name="mathematics",
     template=THE_PAPERS,
     training_rows=training_rows,
-    benchmark_rows=_no_benchmark,
-    reward=accuracy_reward,
     grade=grade,
+    checked_rows=checked_rows,
+    sampling=SamplingDefaults(temperature=0.6, top_p=0.95, top_k=20, max_new_tokens=4096),
+    graded_by=("answer",),
 )
+"""Sampled as in the paper's evaluation; the length is that of its longest training completions."""

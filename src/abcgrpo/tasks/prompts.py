@@ -1,7 +1,8 @@
 """The prompt: one template, for training and for evaluation."""
 
+import json
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from abcgrpo.errors import UserError, unknown_name
 
@@ -24,7 +25,7 @@ class PromptTemplate:
     text: str
     """Holds `{problem}` once; all else, other braces included, stays as it is."""
     form: Form = "chat"
-    """`chat`: one user message, for models with a chat template. `plain`: the text itself, for models without."""
+    """`chat`: a conversation, for models with a chat template. `plain`: the text itself, for models without."""
 
     def __post_init__(self) -> None:
         if self.text.count(PLACE) != 1:
@@ -32,10 +33,24 @@ class PromptTemplate:
         if self.form not in FORMS:
             raise unknown_name("form", self.form, FORMS, "prompt template")
 
-    def render(self, problem: str) -> Prompt:
-        """The prompt of a problem."""
-        text = self.text.replace(PLACE, problem)
-        return text if self.form == "plain" else [{"role": "user", "content": text}]
+    def render(self, problem: str | list[dict[str, Any]]) -> Prompt:
+        """The prompt of a problem.
+
+        A problem that is a conversation (a system prompt, several turns) stays one: the text goes around its last
+        message, which is the user's.
+
+        Raises:
+            UserError: a conversation in the form `plain`, or one that does not end with the user's text.
+        """
+        if isinstance(problem, str):
+            text = self.text.replace(PLACE, problem)
+            return text if self.form == "plain" else [{"role": "user", "content": text}]
+        if self.form == "plain":
+            raise UserError("A problem that is a conversation needs the prompt form `chat`, and a chat template.")
+        last = problem[-1] if problem else {}
+        if last.get("role") != "user" or not isinstance(last.get("content"), str):
+            raise UserError(f"A problem that is a conversation should end with a user's message, not {last!r:.120}.")
+        return [*problem[:-1], last | {"content": self.text.replace(PLACE, last["content"])}]
 
     def changed(self, text: str | None = None, form: str | None = None) -> "PromptTemplate":
         """This template with what is given instead; see the class for what it raises."""
@@ -44,6 +59,11 @@ class PromptTemplate:
     def to_dict(self) -> dict[str, str]:
         """The template as results keep it."""
         return asdict(self)
+
+
+def problem_text(problem: str | list[dict[str, Any]]) -> str:
+    """A problem as one text, to compare, hash and measure: of a conversation its JSON."""
+    return problem if isinstance(problem, str) else json.dumps(problem)
 
 
 THE_PAPERS = PromptTemplate(r"Please reason step by step, and put your final answer within \boxed{}. {problem}")

@@ -1,15 +1,14 @@
-"""Mathematical problems from files and from the hub: rows with `problem` and `answer`, whatever a source calls them.
+"""Rows from files and from the hub: `problem` and, where a task needs it, `answer`, whatever a source calls them.
 
-Rows made for verl are understood too, DAPO-Math-17k's first form among them: there the problem is one user message,
-with an instruction around it that asks for another form of answer than a box, and the answer is
-`reward_model.ground_truth`.
+All other columns stay beside them. Rows made for verl are understood too, DAPO-Math-17k's first form among them: there
+the problem is one user message, with an instruction around it that asks for another form of answer than a box, and the
+answer is `reward_model.ground_truth`. Other conversations, with a system prompt or several turns, stay conversations.
 """
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,8 @@ from abcgrpo.errors import UserError
 PROBLEM_COLUMNS = ("problem", "question", "prompt")
 ANSWER_COLUMNS = ("answer", "gold", "solution", "reward_model")
 """Names that are understood; where there are several, the first of this list is taken."""
+CLUSTER = "cluster"
+"""A column that names what several questions share (a contest, a template): intervals count these, not questions."""
 SUFFIXES = (".jsonl", ".parquet")
 
 _DAPO_INSTRUCTION = re.compile(
@@ -26,6 +27,8 @@ _DAPO_INSTRUCTION = re.compile(
     r"\s+Remember to put your answer on its own line after \"Answer:\"\.\s*",
     re.DOTALL,
 )
+_AFTER_HASHES = re.compile(r"(?:^|\n)#### *(\S[^\n]*?)\s*$")
+"""The answer at the end of GSM8K's solutions."""
 _ASKS_FOR_A_LINE = "Answer: $Answer"
 
 
@@ -56,11 +59,11 @@ def is_file_name(name: str) -> bool:
     return name.endswith(SUFFIXES)
 
 
-def read_file(path: Path) -> list[dict[str, Any]]:
-    """The rows of a JSONL or Parquet file, as `problem` and `answer`.
+def read_file(path: Path) -> Iterable[dict[str, Any]]:
+    """The rows of a JSONL or Parquet file, as they are, read one by one.
 
     Raises:
-        UserError: no such file, another kind of file, or columns that are not understood.
+        UserError: no such file, another kind of file, or, when it is come to, a line that is no row.
     """
     if not path.is_file():
         raise UserError(f"{path} does not exist.")
@@ -70,15 +73,15 @@ def read_file(path: Path) -> list[dict[str, Any]]:
         rows = _json_lines(path)
     else:
         raise UserError(f"{path} is neither a .jsonl nor a .parquet file.")
-    return with_known_columns(rows, str(path))
+    return rows
 
 
-def read_hub(dataset: HubDataset) -> list[dict[str, Any]]:
-    """The rows of a data set of the hub, as `problem` and `answer`.
+def read_hub(dataset: HubDataset) -> Iterable[dict[str, Any]]:
+    """The rows of a data set of the hub, as they are.
 
     Raises:
         HubError: the hub cannot be reached.
-        UserError: it cannot be loaded, or its columns are not understood.
+        UserError: it cannot be loaded.
     """
     import datasets
     from datasets.exceptions import DatasetsError
@@ -88,34 +91,44 @@ def read_hub(dataset: HubDataset) -> list[dict[str, Any]]:
     except (OSError, ValueError, DatasetsError) as error:
         message = f"The data set {dataset.name!r} cannot be loaded from the hub: {str(error).splitlines()[0]}."
         raise from_hub(error, f"{message} A copy on disk can be given by its path, as JSONL or Parquet.") from error
-    return with_known_columns(rows, dataset.name)
+    return rows
 
 
-def with_known_columns(rows: Iterable[dict[str, Any]], source: str) -> list[dict[str, Any]]:
-    """`problem` and `answer` of each row.
+def with_problem(rows: Iterable[dict[str, Any]], source: str) -> Iterator[dict[str, Any]]:
+    """The rows one by one with their `problem`, under whichever known name it is.
 
     Raises:
-        UserError: no row, neither of the names that are understood, or a prompt that is more than one user message.
+        UserError: no row, no name that is understood, or an instruction that cannot be told from a problem.
     """
-    rows = iter(rows)
-    first = next(rows, None)
-    if first is None:
+    name = ""
+    for index, row in enumerate(rows):
+        name = name or _column(row, PROBLEM_COLUMNS, "problem", source)
+        yield {"problem": _problem(row.get(name), index, source)} | _others(row, "problem")
+    if not name:
         raise UserError(f"{source} holds no problems.")
-    problem = _column(first, PROBLEM_COLUMNS, "problem", source)
-    answer = _column(first, ANSWER_COLUMNS, "answer", source)
-    return [
-        {"problem": _problem(row.get(problem), index, source), "answer": _answer(row.get(answer))}
-        for index, row in enumerate(chain([first], rows))
-    ]
+
+
+def with_problem_and_answer(rows: Iterable[dict[str, Any]], source: str) -> Iterator[dict[str, Any]]:
+    """The rows with their `problem` and their `answer`; see `with_problem` for what it raises."""
+    name = ""
+    for row in with_problem(rows, source):
+        name = name or _column(row, ANSWER_COLUMNS, "answer", source)
+        yield {"problem": row["problem"], "answer": _answer(row.get(name))} | _others(row, "problem", "answer")
+
+
+def _others(row: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in names}
 
 
 def _problem(value: Any, index: int, source: str) -> Any:
-    """A problem without what was put around it for a model; a value that is no conversation stays as it is."""
+    """A problem without what was put around it for a model; of one user message its text."""
     if not isinstance(value, list):
         return value
     roles = [message.get("role") if isinstance(message, dict) else None for message in value]
-    if roles != ["user"] or not isinstance(value[0].get("content"), str):
-        raise UserError(f"{source}, row {index}: a prompt that is a conversation should be one user message.")
+    if not roles or roles[-1] != "user" or not isinstance(value[-1].get("content"), str):
+        raise UserError(f"{source}, row {index}: a prompt that is a conversation should end with a user's text.")
+    if len(value) > 1:
+        return value
     text = value[0]["content"]
     if instruction := _DAPO_INSTRUCTION.fullmatch(text):
         return instruction["problem"]
@@ -128,7 +141,11 @@ def _problem(value: Any, index: int, source: str) -> Any:
 
 
 def _answer(value: Any) -> Any:
-    return value.get("ground_truth") if isinstance(value, dict) else value
+    if isinstance(value, dict):
+        return value.get("ground_truth")
+    if isinstance(value, str) and (found := _AFTER_HASHES.search(value)):
+        return found[1]
+    return value
 
 
 def _column(row: dict[str, Any], names: tuple[str, ...], what: str, source: str) -> str:
@@ -155,7 +172,18 @@ def _json_lines(path: Path) -> Iterable[dict[str, Any]]:
     with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             try:
-                row = json.loads(line)
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+                row = json.loads(text)
+                json.dumps(row, ensure_ascii=False).encode()
+            except UnicodeDecodeError as error:
+                raise UserError(f"{path}, line {number}, is not UTF-8 ({error}): save the file as UTF-8.") from error
+            except UnicodeEncodeError as error:
+                raise UserError(
+                    f"{path}, line {number}, has half of a character ({error.object[error.start]!a}, a lone "
+                    f"surrogate), which no model can be asked: write the character, or leave it out."
+                ) from error
+            except RecursionError as error:
+                raise UserError(f"{path}, line {number}, is nested too deeply to be a problem.") from error
             except ValueError as error:
                 raise UserError(f"{path}, line {number}, is not valid JSON: {error}.") from error
             if not isinstance(row, dict):

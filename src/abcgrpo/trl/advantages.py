@@ -12,6 +12,7 @@ from torch import Tensor
 from abcgrpo.advantages import Estimator, Groups
 from abcgrpo.trl.batch import Batch, loss_mask
 from abcgrpo.trl.component import Component
+from abcgrpo.trl.old_pass import old_distribution
 
 
 class Advantages(Component):
@@ -44,12 +45,10 @@ class Advantages(Component):
         trainer, accelerator = self.trainer, self.trainer.accelerator
         ids, mask = output["completion_ids"], loss_mask(output).long()  # not bool, which padding turns into integers
         (rows, length), rewards = ids.shape, self._rewards
-        if accelerator.num_processes > 1:
-            ids, mask = (cast(Tensor, accelerator.pad_across_processes(part, dim=1)) for part in (ids, mask))
-            ids, mask = (cast(Tensor, accelerator.gather(part)) for part in (ids, mask))
+        ids, mask = self._whole(ids), self._whole(mask).bool()
+        needed = {name: self._whole(part)[:, : ids.size(1)] for name, part in self._needed(output).items()}
         size = trainer.num_generations if trainer.model.training else trainer.num_generations_eval
-        mask = mask.bool()
-        found = self._estimator(Groups(rewards, size, ids, mask))
+        found = self._estimator(Groups(rewards, size, ids, mask, **needed))
         if found.shape not in (rewards.shape, ids.shape):
             raise ValueError(
                 f"the advantages of {self._estimator.name!r} are {tuple(found.shape)}, not {tuple(rewards.shape)} for "
@@ -63,6 +62,29 @@ class Advantages(Component):
         here = found[first : first + rows]
         output["advantages"] = here if here.dim() == 1 else here[:, :length]
         self._show(found if found.dim() == 1 else found.sum(1) / mask.sum(1).clamp(min=1))
+
+    def _needed(self, output: Batch) -> dict[str, Tensor]:
+        """What the estimator needs of the policy's distribution, and weights of the sampler beside it.
+
+        The log-probs of that pass are the rollout's old ones, so that none is made a second time.
+        """
+        assert self._estimator is not None
+        if not self._estimator.needs:
+            return {}
+        found = old_distribution(self.trainer, output)
+        output["old_per_token_logps"] = found.logprobs
+        self.trainer.fast_update.old_logprobs_given()
+        needed = {name: getattr(found, name) for name in sorted(self._estimator.needs)}
+        if (weights := output.get("importance_sampling_ratio")) is not None:
+            needed["importance_weights"] = weights.expand_as(found.logprobs)
+        return needed
+
+    def _whole(self, part: Tensor) -> Tensor:
+        """The rows of all processes, in their order."""
+        accelerator = self.trainer.accelerator
+        if accelerator.num_processes == 1:
+            return part
+        return cast(Tensor, accelerator.gather(accelerator.pad_across_processes(part, dim=1)))
 
     def _show(self, advantages: Tensor) -> None:
         """Put them in the table of completions too: for tokens their mean."""

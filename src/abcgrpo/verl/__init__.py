@@ -4,7 +4,7 @@
 |----------|----------------------------------------------------------------------------|
 | `config` | the four thresholds as verl's policy-loss configuration                    |
 | `loss`   | the objective under verl's calling convention, and its registration        |
-| `reward` | `compute_score`: the grader, and countdown's verifier, as verl's reward    |
+| `reward` | `compute_score`: the task's grader as verl's reward                        |
 
 Advantages, reductions, importance weights, rollout, checkpoints and everything else are verl's.
 

@@ -13,13 +13,17 @@ from abcgrpo.tasks.prompts import Prompt
 
 BATCH_SIZES = {"transformers": 64, "vllm": 1024, "server": 256}
 """Samplers, and how many answers are drawn together unless another number is asked for."""
+INDEPENDENT = ("server",)
+"""Samplers that draw each answer from its own prompt and seed alone, so that a part of a batch is worth keeping."""
 
 
 class Sampler(Protocol):
     """Draws answers from one model."""
 
-    def sample(self, prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[Sample]:
-        """An answer to each prompt."""
+    def sample(
+        self, prompts: Sequence[Prompt], seeds: Sequence[int], drawn: dict[int, Sample] | None = None
+    ) -> list[Sample]:
+        """An answer to each prompt. Samplers of `INDEPENDENT` put each into `drawn` as it comes, by position."""
         ...
 
 

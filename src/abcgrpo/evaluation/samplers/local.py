@@ -43,7 +43,9 @@ class TransformersSampler:
         )
 
     @torch.inference_mode()
-    def sample(self, prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[Sample]:
+    def sample(
+        self, prompts: Sequence[Prompt], seeds: Sequence[int], drawn: dict[int, Sample] | None = None
+    ) -> list[Sample]:
         """An answer to each prompt; the same batch with the same first seed gives the same answers."""
         torch.manual_seed(seeds[0])
         encoded = {"input_ids": [prompt_tokens(self.tokenizer, prompt, self.name) for prompt in prompts]}

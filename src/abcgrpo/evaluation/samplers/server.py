@@ -10,8 +10,18 @@ from abcgrpo.errors import UserError
 from abcgrpo.evaluation.sampling import Sample, Sampling
 from abcgrpo.tasks.prompts import Prompt
 
-TIMEOUT = 3600.0
-"""Seconds that one answer may take: long ones on a busy server are slow."""
+SHORTEST_LIMIT = 600.0
+SECONDS_PER_TOKEN = 0.25
+"""The time that one try may take unless a limit is given: as much for each token of the longest answer, and at least
+`SHORTEST_LIMIT` seconds, since a busy server is slow."""
+PASSING = (408, 409, 429)
+"""Statuses that pass, beside those from 500 on."""
+FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
+"""Seconds before the second try, doubled before each further one."""
+
+
+class BadReplyError(Exception):
+    """A reply that holds no answer, though its status is 200."""
 
 
 class ServerSampler:
@@ -22,16 +32,26 @@ class ServerSampler:
     top_k is vLLM's and SGLang's, not OpenAI's.
     """
 
-    def __init__(self, model: str, sampling: Sampling, url: str, concurrency: int = 32, retries: int = 5) -> None:
-        """Nothing is sent yet.
+    def __init__(
+        self,
+        model: str,
+        sampling: Sampling,
+        url: str,
+        concurrency: int = 32,
+        retries: int = 5,
+        timeout: float | None = None,
+    ) -> None:
+        """Nothing is sent yet. The key is taken from OPENAI_API_KEY, if it is set.
 
         Args:
             model: what the server calls the model.
             sampling: how answers are drawn.
             url: up to and with /v1.
             concurrency: answers under way at once.
-            retries: how often a request is sent again after a broken connection or the statuses 408, 409, 429 and 5xx,
-                waiting longer each time. The key is taken from OPENAI_API_KEY, if it is set.
+            retries: how often a request is sent again, waiting longer each time, after a broken connection, a reply
+                that holds no answer or does not come in time, or the statuses 408, 409, 429 and 5xx.
+            timeout: seconds that one try may take, from sending to the last byte; by default a quarter of a second for
+                each token of `sampling.max_new_tokens`, and at least 600.
 
         Raises:
             UserError: the `openai` client is not installed.
@@ -44,58 +64,117 @@ class ServerSampler:
         self.url = url
         self.concurrency = concurrency
         self.retries = retries
+        self.timeout = timeout or max(SHORTEST_LIMIT, SECONDS_PER_TOKEN * sampling.max_new_tokens)
         self._fields: dict[str, Any] = {"temperature": sampling.temperature, "max_tokens": sampling.max_new_tokens}
         if sampling.top_p != 1:
             self._fields["top_p"] = sampling.top_p
         if sampling.top_k:
             self._fields["extra_body"] = {"top_k": sampling.top_k}
 
-    def sample(self, prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[Sample]:
+    def sample(
+        self, prompts: Sequence[Prompt], seeds: Sequence[int], drawn: dict[int, Sample] | None = None
+    ) -> list[Sample]:
         """An answer to each prompt.
 
-        Raises:
-            UserError: the server refuses, or is not there after all retries.
-        """
-        return asyncio.run(self._sample_all(prompts, seeds))
+        Args:
+            prompts: what is asked.
+            seeds: one for each.
+            drawn: filled by position as answers come, so that none is lost where this raises. After a first request
+                that failed for good no further one is sent; those under way are waited for.
 
-    async def _sample_all(self, prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[Sample]:
+        Raises:
+            UserError: the server refuses, or a request failed after all retries.
+        """
+        answers: dict[int, Sample] = {} if drawn is None else drawn
+        asyncio.run(self._sample_all(prompts, seeds, answers))
+        return [answers[at] for at in range(len(prompts))]
+
+    async def _sample_all(self, prompts: Sequence[Prompt], seeds: Sequence[int], answers: dict[int, Sample]) -> None:
         free = asyncio.Semaphore(self.concurrency)
+        failures: list[UserError] = []
         async with self._openai.AsyncOpenAI(
-            base_url=self.url,
-            api_key=os.environ.get("OPENAI_API_KEY", "none"),
-            max_retries=self.retries,
-            timeout=TIMEOUT,
+            base_url=self.url, api_key=os.environ.get("OPENAI_API_KEY", "none"), max_retries=0, timeout=None
         ) as client:
 
-            async def answer(prompt: Prompt, seed: int) -> Sample:
+            async def answer(at: int) -> None:
                 async with free:
-                    return await self._sample_one(client, prompt, seed)
+                    if not failures:
+                        try:
+                            answers[at] = await self._sample_one(client, prompts[at], seeds[at])
+                        except UserError as error:
+                            failures.append(error)
 
-            try:
-                return await asyncio.gather(*map(answer, prompts, seeds))
-            except self._openai.APIStatusError as error:
-                raise UserError(
-                    f"{self.url} refused a request with status {error.status_code}: {error.response.text[:500]}"
-                ) from error
-            except self._openai.APIConnectionError as error:
-                raise UserError(f"{self.url} does not answer, {self.retries} retries included: {error}") from error
+            await asyncio.gather(*map(answer, range(len(prompts))))
+        if failures:
+            raise failures[0]
 
     async def _sample_one(self, client: Any, prompt: Prompt, seed: int) -> Sample:
+        """An answer, after as many tries as it takes and `retries` allows.
+
+        Raises:
+            UserError: none of them gave one.
+        """
+        tries = 0
+        while True:
+            tries += 1
+            asked_to_wait = None
+            try:
+                async with asyncio.timeout(self.timeout):
+                    return _sample_in(await self._ask(client, prompt, seed), is_text=isinstance(prompt, str))
+            except self._openai.APIStatusError as error:
+                status = error.status_code
+                message = f"{self.url} refused a request with status {status}: {error.response.text[:500]}"
+                if status not in PASSING and status < 500:
+                    raise UserError(message) from error
+                asked_to_wait = error.response.headers.get("retry-after")
+            except TimeoutError:
+                message = (
+                    f"{self.url} does not answer within {self.timeout:.0f} seconds. An answer that takes longer needs "
+                    f"a higher limit: --timeout SECONDS."
+                )
+            except self._openai.APIConnectionError as error:
+                message = f"{self.url} does not answer: {error.__cause__ or error}"
+            except (BadReplyError, self._openai.APIError, ValueError) as error:  # a ValueError: not JSON, or not text
+                message = f"{self.url} sent a reply that holds no answer: {error or type(error).__name__}"
+            if tries > self.retries:
+                raise UserError(f"{message} ({tries} {'try' if tries == 1 else 'tries'})")
+            await asyncio.sleep(_wait(tries, asked_to_wait))
+
+    async def _ask(self, client: Any, prompt: Prompt, seed: int) -> Any:
         if isinstance(prompt, str):
-            answered = await client.completions.create(model=self.model, prompt=prompt, seed=seed, **self._fields)
-        else:
-            answered = await client.chat.completions.create(
-                model=self.model, messages=prompt, seed=seed, **self._fields
-            )
-        if not answered.choices or answered.usage is None:
-            raise UserError(f"{self.url} sent a reply without an answer or without its number of tokens: {answered}")
-        choice = answered.choices[0]
-        text = choice.text if isinstance(prompt, str) else _message_text(choice.message)
-        return Sample(text, answered.usage.completion_tokens, choice.finish_reason or "unknown")
+            return await client.completions.create(model=self.model, prompt=prompt, seed=seed, **self._fields)
+        return await client.chat.completions.create(model=self.model, messages=prompt, seed=seed, **self._fields)
 
 
-def _message_text(message: Any) -> str:
+def _wait(tries: int, asked: str | None) -> float:
+    """Seconds before the next try: what the server asks for, as far as it is a number of them and within reason."""
+    seconds = min(FIRST_WAIT * 2 ** (tries - 1), LONGEST_WAIT)
+    return min(max(seconds, float(asked)), LONGEST_WAIT) if asked and asked.replace(".", "", 1).isdigit() else seconds
+
+
+def _sample_in(reply: Any, is_text: bool) -> Sample:
+    """The answer in a reply. The client checks no types, so that anything may be anywhere.
+
+    Raises:
+        BadReplyError: it is not there.
+    """
+    choices = getattr(reply, "choices", None)
+    if not isinstance(choices, list) or not choices:
+        raise BadReplyError(f"no choice in {str(reply)[:300]!r}")
+    choice = choices[0]
+    text = getattr(choice, "text", None) if is_text else _message_text(getattr(choice, "message", None))
+    if not isinstance(text, str):
+        raise BadReplyError(f"no {'text' if is_text else 'message'} in {str(choice)[:300]!r}")
+    tokens = getattr(getattr(reply, "usage", None), "completion_tokens", None)
+    if not isinstance(tokens, int):
+        raise BadReplyError(f"no usage.completion_tokens in {str(reply)[:300]!r}")
+    return Sample(text, tokens, getattr(choice, "finish_reason", None) or "unknown")
+
+
+def _message_text(message: Any) -> str | None:
     """What the model wrote. Servers that take the reasoning out of the answer send it in a field of its own."""
+    if message is None or not hasattr(message, "content"):
+        return None
     reasoning = getattr(message, "reasoning_content", None)
     content = message.content or ""
     return f"<think>{reasoning}</think>{content}" if reasoning else content

@@ -31,7 +31,9 @@ class VLLMSampler:
         self._engine = self._vllm.LLM(model=model, seed=sampling.seed)
         self._tokenizer = self._engine.get_tokenizer()
 
-    def sample(self, prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[Sample]:
+    def sample(
+        self, prompts: Sequence[Prompt], seeds: Sequence[int], drawn: dict[int, Sample] | None = None
+    ) -> list[Sample]:
         """An answer to each prompt."""
         tokens = [{"prompt_token_ids": prompt_tokens(self._tokenizer, prompt, self.name)} for prompt in prompts]
         settings = [

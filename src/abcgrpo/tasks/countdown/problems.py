@@ -9,13 +9,12 @@ of the numbers, can make a test problem appear in training.
 
 import random
 import re
-import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any
 
-Split = Literal["train", "test"]
+from abcgrpo.tasks.generated import Split, split_of
 
 NUMBERS_PER_PROBLEM = (3, 4, 5)
 """Three are easy for the shipped base, five are hard: some problems it always solves, some never."""
@@ -42,8 +41,12 @@ class Problem:
     @property
     def split(self) -> Split:
         """One problem in eight is for tests. The order of the numbers makes no difference."""
-        key = f"{sorted(self.numbers)}:{self.target}"
-        return "test" if zlib.crc32(key.encode()) % 8 == 0 else "train"
+        return split_of(f"{sorted(self.numbers)}:{self.target}")
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """The numbers and the target."""
+        return {"numbers": list(self.numbers), "target": self.target}
 
 
 def generate(seed: int, split: Split) -> Iterator[tuple[Problem, str]]:
@@ -70,12 +73,12 @@ def _draw(generator: random.Random) -> tuple[Problem | None, str]:
     return Problem(tuple(numbers), result), ",".join(steps)
 
 
-def verify(numbers: tuple[int, ...] | list[int], target: int, answer: str) -> bool:
-    """True if `answer` is a chain of correct steps that uses every number exactly once and ends at the target.
+def verify(text: str, numbers: tuple[int, ...] | list[int], target: int) -> bool:
+    """True if `text` is a chain of correct steps that uses every number exactly once and ends at the target.
 
     Exact, linear in the length of the text, and safe on any text: nothing is evaluated, only matched.
     """
-    steps = answer.strip().split(",", len(numbers))
+    steps = text.strip().split(",", len(numbers))
     if len(steps) != len(numbers) - 1:
         return False
     available = Counter(numbers)

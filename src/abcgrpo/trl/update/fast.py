@@ -127,6 +127,10 @@ class FastUpdate(Component):
         if self._old_deferred:
             del output["old_per_token_logps"]  # the placeholder
 
+    def old_logprobs_given(self) -> None:
+        """The rollout has its old log-probs from a pass that was made for something else."""
+        self._old_deferred = False
+
     def rollout_buffered(self, batches: list[Batch]) -> None:
         """A new rollout, cut into micro-batches: move its rows, and compute the old log-probs that were put off."""
         if not self._on:

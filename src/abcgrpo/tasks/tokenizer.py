@@ -1,15 +1,14 @@
-"""The character tokenizer of the countdown base model, in the Hugging Face format."""
+"""The tokenizer of the shipped bases, a token for each character, in the Hugging Face format."""
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-CHARACTERS = "0123456789+-*=,:>"
 SPECIAL_TOKENS = ("<pad>", "<eos>", "<unk>")
 
 
-def countdown_tokenizer() -> PreTrainedTokenizerFast:
-    """One token per character; `<eos>` ends an answer, and anything that is not a countdown character is `<unk>`."""
-    vocabulary = {token: index for index, token in enumerate((*SPECIAL_TOKENS, *CHARACTERS))}
+def character_tokenizer(characters: str) -> PreTrainedTokenizerFast:
+    """One token per character; `<eos>` ends an answer, and anything that is none of the characters is `<unk>`."""
+    vocabulary = {token: index for index, token in enumerate((*SPECIAL_TOKENS, *characters))}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
     tokenizer.decoder = decoders.Fuse()

@@ -1,0 +1,43 @@
+"""`abcgrpo compare`: scores from anywhere, with the intervals, verdicts and page of a report."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from abcgrpo.cli.app import app
+from abcgrpo.cli.report import write_records
+from abcgrpo.extras import require_extras
+
+
+@app.command()
+def compare(
+    scores: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SCORES...",
+            help="CSV files with the columns arm, seed, question, and score or correct and n; or ARM:SEED=FILE with a "
+            "log of inspect-ai (.json) or lighteval (.parquet).",
+        ),
+    ],
+    output: Annotated[Path, typer.Option(help="Where report.html, .md, .tex, .json and the figures go.")] = Path(
+        "comparison"
+    ),
+    baseline: Annotated[str | None, typer.Option(help="The arm to compare with. Default: the first one.")] = None,
+    pass_at_k: Annotated[
+        list[int] | None,
+        typer.Option(min=1, help="A k of Pass@k; again for another. Default: powers of two up to the answers."),
+    ] = None,
+) -> None:
+    """Compare arms by scores from anywhere: the same intervals, verdicts, power and page as for our own runs.
+
+    Runs of two arms with the same seed are a pair, and verdicts are on Avg@k and Pass@k with the largest k, or on the
+    score itself where it is not 0 or 1. Optional columns: benchmark, and cluster for what several questions share.
+
+    Example: [bold]abcgrpo compare scores.csv[/bold], or
+    [bold]abcgrpo compare GRPO:0=a.json GRPO:1=b.json ABC:0=c.json ABC:1=d.json[/bold]
+    """
+    require_extras("abcgrpo compare", "report")
+    from abcgrpo.report.foreign_scores import load_scores
+
+    write_records(load_scores(scores, baseline, pass_at_k or []), output)

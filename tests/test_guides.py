@@ -1,0 +1,99 @@
+"""The examples of the pages "How to add …", and of `examples/`, run as they stand."""
+
+import importlib
+import re
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from abcgrpo import policy_loss
+from abcgrpo.cli.app import app
+from abcgrpo.rules import resolve_rule
+from tests.rules.batches import token_batch
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def directory(tmp_path, monkeypatch):
+    """A user's directory, in which commands run."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    yield tmp_path
+    for name in ("my_rules", "my_engine"):
+        sys.modules.pop(name, None)
+
+
+def write_example(page: str, directory: Path) -> None:
+    """The first Python block of a page, under the file name that the page gives it."""
+    text = (ROOT / "docs" / page).read_text()
+    (name,) = re.findall(r"`(my_\w+\.py)`", text)
+    (directory / name).write_text(re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0])
+
+
+def test_a_rule_of_ones_own(directory) -> None:
+    write_example("adding-a-rule.md", directory)
+    rule = resolve_rule({"name": "my_rules.Confident", "eps": 0.2})
+    assert rule.to_dict() == {"name": "my_rules.Confident", "eps": 0.2}
+    batch = token_batch(0)
+    logprobs = batch.logprobs.clone().requires_grad_()
+    policy_loss(logprobs, batch.old_logprobs, batch.advantages, batch.mask, rule, normalizer=1.0).backward()
+    ratio, old = (batch.logprobs - batch.old_logprobs).exp(), batch.old_logprobs.exp()
+    inside = (ratio - 1).abs() < 0.2 * (1 - old)
+    lengths = batch.mask.sum(1, keepdim=True).clamp(min=1)
+    expected = torch.where(inside & batch.mask, -ratio * batch.advantages[:, None] / lengths, 0.0)
+    assert inside[batch.mask].any()
+    assert not inside[batch.mask].all()
+    torch.testing.assert_close(logprobs.grad, expected)
+    with pytest.raises(ValueError, match="eps must be a number ≥ 0"):
+        resolve_rule({"name": "my_rules.Confident", "eps": -1})
+
+
+def test_the_commands_of_the_page(directory) -> None:
+    write_example("adding-a-rule.md", directory)
+    for line in re.findall(r"^\$ abcgrpo (rules .*?)(?:  +#.*)?$", (ROOT / "docs/adding-a-rule.md").read_text(), re.M):
+        arguments = [part.strip("'") for part in re.findall(r"'[^']*'|\S+", line)]
+        result = CliRunner().invoke(app, arguments)
+        assert result.exception is None, result.exception
+        assert "the width for a token whose old probability was 0" in " ".join(result.output.split())
+
+
+def test_a_rule_of_ones_own_is_trls_configuration(directory) -> None:
+    write_example("adding-a-rule.md", directory)
+    from abcgrpo.trl import ABCGRPOConfig
+
+    config = ABCGRPOConfig("out", rule="my_rules.Confident", use_cpu=True, bf16=False, report_to=[])
+    assert config.clipping_rule.to_dict() == {"name": "my_rules.Confident", "eps": 0.4}
+
+
+def test_an_engine_of_ones_own(directory) -> None:
+    write_example("adding-an-engine.md", directory)
+    engine = importlib.import_module("my_engine")
+    given = token_batch(1)
+    batch = {
+        "logprobs": given.logprobs.requires_grad_(),
+        "old_logprobs": given.old_logprobs,
+        "advantages": given.advantages,
+        "response_mask": given.mask,
+        "tokens_of_the_step": 100,
+    }
+    total, logged = engine.loss(batch, {"rule": {"name": "cispo", "cap": 2}})
+    expected = policy_loss(*given, resolve_rule({"name": "cispo", "cap": 2}), "token_mean", normalizer=100)
+    assert total == expected
+    assert set(logged) == {"clip/q1", "clip/q2", "clip/q3", "clip/q4"}
+    with pytest.raises(ValueError, match=r"kl_coefficient=0\.1 has no effect"):
+        engine.loss(batch, {"rule": "grpo", "kl_coefficient": 0.1})
+    with pytest.raises(ValueError, match="names no clipping rule"):
+        engine.loss(batch, {})
+
+
+@pytest.mark.parametrize("rule", ["abc_grpo", "grpo", "cispo"])
+def test_the_loop_in_plain_pytorch_learns(rule: str) -> None:
+    example = runpy.run_path(str(ROOT / "examples" / "plain_pytorch.py"))
+    rewards = example["train"](rule)
+    assert sum(rewards[:5]) / 5 < 0.7
+    assert sum(rewards[-5:]) / 5 > sum(rewards[:5]) / 5 + 0.2
