@@ -209,14 +209,14 @@ def test_training_longer_at_a_constant_rate_is_exact(tmp_path):
 
 def test_another_run_goes_on_where_it_is_asked_for(tmp_path, caplog):
     trainer_in(tmp_path / "run", tmp_path / "base", max_steps=4).train()
-    options = {"max_steps": 8, "learning_rate": 0.5, "lr_scheduler_type": "linear", "resume_as_another_run": True}
+    options = {"max_steps": 8, "learning_rate": 0.02, "lr_scheduler_type": "linear", "resume_as_another_run": True}
     other = trainer_in(tmp_path / "other", tmp_path / "base", **options)
     other.train(resume_from_checkpoint=str(tmp_path / "run" / "checkpoint-3"))
     assert other.state.global_step == 8
     rates = {line["step"]: line["learning_rate"] for line in history(other) if "learning_rate" in line}
-    assert [rates[step] for step in (4, 5, 8)] == pytest.approx([0.5 * (8 - step + 1) / 8 for step in (4, 5, 8)])
+    assert [rates[step] for step in (4, 5, 8)] == pytest.approx([0.02 * (8 - step + 1) / 8 for step in (4, 5, 8)])
     assert "From step 3 on this run is another than that of" in caplog.text
-    assert "learning_rate was 0.01, is 0.5" in caplog.text
+    assert "learning_rate was 0.01, is 0.02" in caplog.text
     description = json.loads((tmp_path / "other" / "checkpoint-8" / DESCRIPTION).read_text())
     (earlier,) = description["continued_from"]
     assert earlier["step"] == 3
@@ -237,7 +237,7 @@ def test_a_checkpoint_of_trls_own_trainer_is_started_from(tmp_path):
         reward_funcs=digits,
         args=GRPOConfig(**settings(tmp_path / "stock", **(RUN | {"max_steps": 2}))),
         train_dataset=Dataset.from_dict({"prompt": [f"{n},{n + 1}:{n + 2}>" for n in range(1, 21)]}),
-        processing_class=countdown_tokenizer(),
+        processing_class=character_tokenizer(BASE.characters),
     )
     stock.train()
     checkpoint = str(tmp_path / "stock" / "checkpoint-2")

@@ -9,7 +9,8 @@ import torch
 from datasets import Dataset, IterableDataset
 from trl import GRPOConfig, GRPOTrainer
 
-from abcgrpo.tasks.countdown.tokenizer import countdown_tokenizer
+from abcgrpo.tasks.countdown import BASE
+from abcgrpo.tasks.tokenizer import character_tokenizer
 from abcgrpo.trl import ABCGRPOConfig, ABCGRPOTrainer, FastGRPOTrainer
 from tests.trl.trainers import abc_trainer, digits, settings, tiny_model
 from tests.trl.update.canned import largest_difference, rollouts, train
@@ -34,7 +35,7 @@ def test_the_configurations_fields_are_trls_in_their_order():
 def test_arguments_by_position(tmp_path):
     data = Dataset.from_dict({"prompt": ["1,2:3>"] * 8})
     config = ABCGRPOConfig(**settings(tmp_path))
-    trainer = ABCGRPOTrainer(tiny_model(), digits, config, data, None, countdown_tokenizer())
+    trainer = ABCGRPOTrainer(tiny_model(), digits, config, data, None, character_tokenizer(BASE.characters))
     assert trainer.train_dataset is data
 
 
@@ -48,7 +49,7 @@ def test_a_stream_of_prompts_trains_and_saves(tmp_path):
         reward_funcs=digits,
         args=ABCGRPOConfig(**settings(tmp_path, max_steps=2, save_strategy="steps", save_steps=1)),
         train_dataset=IterableDataset.from_generator(rows),
-        processing_class=countdown_tokenizer(),
+        processing_class=character_tokenizer(BASE.characters),
     )
     trainer.train()
     assert (tmp_path / "checkpoint-2").exists()
