@@ -15,6 +15,7 @@ from typing import Any
 
 from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
+from trl.trainer.grpo_config import GRPOConfig
 
 from abcgrpo.curves import rule_curve
 from abcgrpo.errors import UserError
@@ -179,7 +180,7 @@ def _manifest(recipe: Recipe, trainer: FastGRPOTrainer, output: Path, state: Pat
     write_json(output / MANIFEST, manifest)
 
 
-def _rule_recorded(arguments: FastGRPOConfig) -> dict[str, Any]:
+def _rule_recorded(arguments: GRPOConfig) -> dict[str, Any]:
     """The clipping rule by name and parameters, and its curve; nothing with TRL's own losses."""
     if not isinstance(arguments, ABCGRPOConfig):
         return {}

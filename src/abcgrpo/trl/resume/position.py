@@ -25,6 +25,7 @@ def position_of(trainer: Any) -> dict[str, Any]:
     used_up = trainer._step % generate_every == 0
     return {
         "counters": {name: getattr(trainer, name) for name in COUNTERS},
+        "first_step": getattr(trainer, "_initial_global_step", 0),  # from which transformers ≥ 5.19 counts
         "rollout": None if used_up else trainer._buffered_inputs,
         "loss": trainer._tr_loss,
         "metrics": {mode: dict(values) for mode, values in trainer._metrics.items()},
@@ -36,7 +37,7 @@ def restore_position(trainer: Any, position: dict[str, Any]) -> None:
     """Put back what `position_of` kept."""
     for name, value in position["counters"].items():
         setattr(trainer, name, value)
-    trainer._initial_global_step = 0  # from which transformers ≥ 5.19 counts: of the run, not of this session
+    trainer._initial_global_step = position["first_step"]  # of the run, not of this session
     trainer._buffered_inputs = position["rollout"]
     trainer._tr_loss = position["loss"].to(trainer.args.device)
     for mode, values in position["metrics"].items():
