@@ -77,6 +77,8 @@ class Records:
     """Those that experiments name, in their order."""
     shares: dict[str, Callable[[Evaluation], np.ndarray]] | None = None
     """What is measured, by name, where that is not Avg@k and Pass@k: each question's value of an evaluation."""
+    level: float | None = None
+    """Of Avg@k, at which arms are compared beside equal steps; None where a rule chooses it."""
     additions: list[str] = field(default_factory=list)
     """What was changed in an experiment after results existed, in sentences."""
 

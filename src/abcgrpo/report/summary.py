@@ -7,10 +7,12 @@ from abcgrpo.evaluation.clusters import in_words
 from abcgrpo.evaluation.results import suspicions
 from abcgrpo.report.claims import published_claims
 from abcgrpo.report.comparison import compare_arms, comparison_sentences
+from abcgrpo.report.frontier import frontiers
 from abcgrpo.report.records import Measured, Records, RunRecord
 from abcgrpo.report.runs import configuration, manifests, rule_of
 from abcgrpo.report.samples import samples
 from abcgrpo.report.scores import arm_scores, base_scores, benchmarks, clusters_of, score_series
+from abcgrpo.report.shadow import shadow_figures, shadow_sentences
 from abcgrpo.report.training import arm_figures, arm_series, log_notes, ratios
 
 SCHEMA = 2
@@ -21,7 +23,8 @@ def summarize(records: Records) -> dict[str, Any]:
     """Everything that the report says; docs/report.md has the schema. Shares are fractions of 1."""
     by_arm = records.by_arm
     arms = {
-        arm: arm_figures(runs) | {"rule": rule_of(runs), "evaluation": arm_scores(records, runs) or None}
+        arm: arm_figures(runs)
+        | {"rule": rule_of(runs), "shadow": shadow_figures(runs), "evaluation": arm_scores(records, runs) or None}
         for arm, runs in by_arm.items()
     }
     ratio = ratios({arm: content["entropy"]["final"] for arm, content in arms.items()})
@@ -34,17 +37,19 @@ def summarize(records: Records) -> dict[str, Any]:
         "arms": arms,
         "entropy_ratio": ratio,
         "comparisons": (compared := compare_arms(records)),
+        "frontier": (frontier := frontiers(records, records.level)),
         "verdict_rule": RULE,
         "series": {arm: arm_series(runs) | {"evaluation": score_series(records, runs)} for arm, runs in by_arm.items()},
         "samples": samples(records),
         "configuration": configuration(by_arm),
         "runs": manifests(records.runs),
         "published_claims": published_claims(records.runs),
+        "another_rule": shadow_sentences(by_arm),
         "notes": _notes(records),
         "missing": records.missing,
     }
     verdict = comparison_sentences(records, compared) or _verdict(summary)
-    return summary | {"verdict": [*verdict, *records.additions]}
+    return summary | {"verdict": [*verdict, *(each["sentence"] for each in frontier), *records.additions]}
 
 
 def _verdict(summary: dict[str, Any]) -> list[str]:
