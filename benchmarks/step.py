@@ -31,11 +31,11 @@ PHASES = {"_generate": "rollout", "_calculate_rewards": "reward"}
 
 
 def phased(host: type) -> type:
-    """`host`, which adds up the seconds of its phases in `seconds`."""
+    """`host`, which adds up the seconds of its phases in `phase_seconds`."""
 
     class Phased(host):
         def __init__(self, *args, **kwargs):
-            self.seconds = dict.fromkeys(PHASES.values(), 0.0)
+            self.phase_seconds = dict.fromkeys(PHASES.values(), 0.0)
             super().__init__(*args, **kwargs)
 
     for method, phase in PHASES.items():
@@ -88,7 +88,7 @@ def measure(steps: int) -> dict[str, Any]:
     for order in (list(ARMS), list(reversed(ARMS))):
         trainers = [build(arm, steps) for arm in order]
         for arm, built, clock in zip(order, trainers, train_in_turns(trainers), strict=True):
-            spent = built.seconds | {"update": clock.cpu - sum(built.seconds.values()), "all": clock.cpu}
+            spent = built.phase_seconds | {"update": clock.cpu - sum(built.phase_seconds.values()), "all": clock.cpu}
             seconds[arm] = {phase: seconds[arm][phase] + spent[phase] for phase in phases}
             wall[arm] += clock.wall
             active += [log["update/active_rows"] for log in built.state.log_history if "update/active_rows" in log]
@@ -105,7 +105,7 @@ def _timed(method: Any, phase: str) -> Any:
     def timed(self, *args, **kwargs):
         start = now()[0]
         result = method(self, *args, **kwargs)
-        self.seconds[phase] += now()[0] - start
+        self.phase_seconds[phase] += now()[0] - start
         return result
 
     return timed

@@ -100,15 +100,18 @@ def _peak_memory(arm: str, scale: int) -> float:
 
 def _report_peak_memory(arm: str, scale: int) -> None:
     rows = rollouts(scale, vocabulary=VOCABULARY, seed=1)
-    built = trainer(rows=rows, scale=scale, steps=STEPS, **ARMS[arm])
+    print(peak_of_training(trainer(rows=rows, scale=scale, steps=STEPS, **ARMS[arm])))
+
+
+def peak_of_training(built: Any) -> int:
+    """Train, and return the most bytes that were held: on a GPU all of it, on a CPU what training adds."""
     if torch.cuda.is_available():
         built.train()
-        print(torch.cuda.max_memory_allocated())
-        return
+        return torch.cuda.max_memory_allocated()
     before = _status("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew here, after the imports (Linux)
     built.train()
-    print(_status("VmHWM") - before)
+    return _status("VmHWM") - before
 
 
 def _status(field: str) -> int:
@@ -128,7 +131,9 @@ def _summary(values: list[float]) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scale", type=int, choices=(16, 8), default=16, help="lengths are divided by this (CPU only)")
+    parser.add_argument(
+        "--scale", type=int, choices=(64, 16, 8), default=16, help="lengths are divided by this (CPU only)"
+    )
     parser.add_argument("--repeat", type=int, default=5, help="timed rounds")
     parser.add_argument("--json", type=Path, help="write the figures here, too")
     parser.add_argument("--peak-memory", choices=ARMS, help=argparse.SUPPRESS)

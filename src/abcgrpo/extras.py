@@ -9,6 +9,7 @@ MODULES = {
     "grading": ("math_verify",),
     "trl": ("trl", "transformers", "accelerate", "datasets", "safetensors", "scipy", "math_verify"),
     "server": ("openai",),
+    "reasoning-gym": ("reasoning_gym",),
     "report": ("altair", "vl_convert", "jinja2", "scipy", "tensorboard"),
 }
 """What each extra of this package brings, by the names that are imported."""

@@ -28,10 +28,10 @@ QUADRANTS = ("q1", "q2", "q3", "q4")
 class ShadowRules:
     """Rules to be measured beside the one that is trained."""
 
-    def __init__(self, trained: Rule, others: Mapping[str, Rule], level: RatioLevel | None = None) -> None:
+    def __init__(self, trained: Rule | None, others: Mapping[str, Rule], level: RatioLevel | None = None) -> None:
         """
         Args:
-            trained: the rule that is trained; in the results it is called "trained".
+            trained: the rule that is trained; in the results it is called "trained". None: a loss that is no rule.
             others: the other rules, by the names that the results give them. One that equals the trained rule is left
                 out: it is the trained one.
             level: of the trained rule's ratio, where it is not the rule's own.
@@ -39,8 +39,11 @@ class ShadowRules:
         Raises:
             ValueError: a rule whose weight depends on the whole batch, which sums over micro-batches cannot say.
         """
-        self.rules = {"trained": trained} | {name: rule for name, rule in others.items() if rule != trained}
-        self._levels = {name: rule.level for name, rule in self.rules.items()} | {"trained": level or trained.level}
+        own = {} if trained is None else {"trained": trained}
+        self.rules = own | {name: rule for name, rule in others.items() if rule != trained}
+        self._levels = {name: rule.level for name, rule in self.rules.items()}
+        if trained is not None and level is not None:
+            self._levels["trained"] = level
         for name, rule in others.items():
             if rule.spans == "batch":
                 raise ValueError(

@@ -82,10 +82,12 @@ def test_vllm_that_is_not_installed(monkeypatch):
 
 
 def test_what_vllm_is_asked(monkeypatch):
-    """A stand-in with vLLM's names: every answer with its own seed, no top_k as −1, token ids instead of text."""
+    """A stand-in with vLLM's names: the checkpoint's dtype, every answer with its own seed, no top_k as −1, token ids
+    instead of text."""
 
     class Engine:
-        def __init__(self, model, seed):
+        def __init__(self, model, dtype, seed):
+            assert dtype == "float32"
             self.model = model
 
         def get_tokenizer(self):

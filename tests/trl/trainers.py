@@ -47,15 +47,15 @@ def digits(completions, **_):
 
 def host_trainer(output_dir, model=None, **options) -> GRPOTrainer:
     """`trl.GRPOTrainer` as it is."""
-    return _trainer(GRPOTrainer, GRPOConfig, output_dir, model, options)
+    return trainer_of(GRPOTrainer, GRPOConfig, output_dir, model, options)
 
 
 def abc_trainer(output_dir, model=None, **options) -> ABCGRPOTrainer:
     """Ours."""
-    return _trainer(ABCGRPOTrainer, ABCGRPOConfig, output_dir, model, options)
+    return trainer_of(ABCGRPOTrainer, ABCGRPOConfig, output_dir, model, options)
 
 
-def _trainer(trainer_class, config_class, output_dir, model, options):
+def trainer_of(trainer_class, config_class, output_dir, model, options):
     peft_config = options.pop("peft_config", None)
     reward = options.pop("reward", digits)
     return trainer_class(

@@ -94,6 +94,8 @@ def evaluate(
         if len(kept) < sum(map(len, batches)):
             quiet_libraries()
             sampler = opened(plan.sampler, path, plan.sampling, **plan.options)
+            if dtype := getattr(sampler, "dtype", None):
+                store.note("dtype", dtype)
             with Progress(f"{Path(model).name} on {benchmark.name}", len(batches)) as progress:
                 for number, batch in enumerate(batches):
                     missing = [each for each, key in zip(batch, keys[number], strict=True) if key not in kept]

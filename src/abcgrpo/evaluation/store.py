@@ -86,6 +86,13 @@ class SampleStore:
         else:
             write_json(path, settings | ({NOTES: notes} if notes else {}))
 
+    def note(self, name: str, value: Any) -> None:
+        """Write down something that samples are not known by, beside the settings."""
+        known = read_json(self.directory / SETTINGS)
+        notes = known.get(NOTES, {})
+        if notes.get(name) != value:
+            write_json(self.directory / SETTINGS, known | {NOTES: notes | {name: value}})
+
     def kept(self, batches: Sequence[Sequence[Key]], whole: bool = True) -> set[Key]:
         """The samples that are there and count.
 

@@ -85,13 +85,19 @@ class _Parser:
         while self.peek() in ("+", "-"):
             sign = self.peek()
             self.position += 1
+            self._no_second_sign()
             value = _bounded(value + _signed(sign, self.product(depth)))
         return value
+
+    def _no_second_sign(self) -> None:
+        if self.peek() in ("+", "-"):
+            raise Unreadable  # 204--113 is a range
 
     def product(self, depth: int) -> Fraction:
         if self.peek() in ("+", "-"):
             sign = self.peek()
             self.position += 1
+            self._no_second_sign()
             return _signed(sign, self.product(_deeper(depth)))
         value, previous = self.power(depth), self.tokens[self.position - 1]
         whole = previous[0] == "number" and previous[1].isdigit()

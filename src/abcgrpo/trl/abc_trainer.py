@@ -66,6 +66,10 @@ class ABCGRPOTrainer(FastGRPOTrainer):
         return [*super().observers(), *control]
 
     @property
+    def trained_rule(self) -> Rule:
+        return self.rule
+
+    @property
     def loss_depends_on_cut(self) -> bool:
         """Also where the rule compares the tokens of a batch with one another."""
         return super().loss_depends_on_cut or self.args.clipping_rule.spans == "batch"

@@ -8,7 +8,8 @@ from trl.trainer.grpo_config import GRPOConfig
 
 from abcgrpo.advantages import Estimator, resolve_estimator
 from abcgrpo.boundaries import Boundaries
-from abcgrpo.rules import Rule, resolve_rule
+from abcgrpo.rules import AdaptiveRule, Rule, resolve_rule
+from abcgrpo.shadow import DEFAULT_SHADOWS
 
 SUPPORTED_LOSS_TYPES = ("grpo", "bnpo", "dapo", "dr_grpo")
 
@@ -43,12 +44,12 @@ MEANS_OFF = {"router_aux_loss_coef": (0.0,)}
 
 @dataclass
 class FastGRPOConfig(GRPOConfig):
-    """`trl.GRPOConfig` plus `update`, `advantages` and what a long run needs to survive; every other field and default
-    is TRL's.
+    """`trl.GRPOConfig` plus `update`, `generation`, `advantages` and what a long run needs to survive; all other fields
+    and defaults are TRL's.
 
     Raises:
-        ValueError: an unknown `update` or estimator of advantages, one that conflicts with TRL's `scale_rewards` or
-            `multi_objective_aggregation`, or a guard's limit that is none.
+        ValueError: an unknown `update`, `generation` or estimator of advantages, one that conflicts with TRL's
+            `scale_rewards` or `multi_objective_aggregation`, or a guard's limit that is none.
     """
 
     advantages: dict[str, Any] | str | None = field(
@@ -68,6 +69,21 @@ class FastGRPOConfig(GRPOConfig):
         metadata={
             "help": "Under `fast`: run the rows without signal forward in the steps that are logged, so that `entropy` "
             "covers all tokens."
+        },
+    )
+    generation: str = field(
+        default="fast",
+        metadata={
+            "help": "How answers are drawn from a model on a CPU: `fast` (the same distribution with less work) or "
+            "`stock` (transformers' own loop, and its use of random numbers)."
+        },
+    )
+
+    shadow_rules: list[str] = field(
+        default_factory=lambda: list(DEFAULT_SHADOWS),
+        metadata={
+            "help": "Clipping rules that are measured beside the trained one: how much of the gradient each would have "
+            "removed (`shadow/…`). Names or import paths. An empty list: none."
         },
     )
 
@@ -100,7 +116,10 @@ class FastGRPOConfig(GRPOConfig):
     def __post_init__(self) -> None:
         if self.update not in ("fast", "stock"):
             raise ValueError(f"update must be 'fast' or 'stock', got {self.update!r}")
+        if self.generation not in ("fast", "stock"):
+            raise ValueError(f"generation must be 'fast' or 'stock', got {self.generation!r}")
         self._check_guards()
+        _ = self.shadows
         self.advantages = self._record("advantages", resolve_estimator)
         super().__post_init__()
         for name in ("scale_rewards", "multi_objective_aggregation") if self.advantages else ():
@@ -109,6 +128,18 @@ class FastGRPOConfig(GRPOConfig):
                     f"{name}={getattr(self, name)!r} has no effect with advantages={self.advantages!r}, which says by "
                     f"itself how rewards are scaled: leave one of the two out."
                 )
+
+    @property
+    def shadows(self) -> dict[str, Rule]:
+        """The rules that are measured beside the trained one, by name."""
+        rules = {rule.name: rule for rule in (resolve_rule(name, "shadow_rules") for name in self.shadow_rules)}
+        for name, rule in rules.items():
+            if rule.spans == "batch" or isinstance(rule, AdaptiveRule):
+                raise ValueError(
+                    f"shadow_rules: {name} cannot be measured beside another rule: its weights depend on how a step is "
+                    f"cut into micro-batches, or on a state that only its own training moves. Leave it out."
+                )
+        return rules
 
     @property
     def estimator(self) -> Estimator | None:

@@ -1,6 +1,6 @@
 """TRL's trainer with its components: which of them hears of what, and which of TRL's methods they stand behind."""
 
-from typing import Any
+from typing import Any, cast
 
 from datasets import Dataset
 from torch import Tensor
@@ -9,6 +9,10 @@ from torch.utils.data import Sampler
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
+from abcgrpo.generation import fast_generation
+from abcgrpo.rules import Rule
+from abcgrpo.shadow import ShadowRules
+from abcgrpo.tokens import RatioLevel
 from abcgrpo.trl.advantages import Advantages
 from abcgrpo.trl.batch import Batch
 from abcgrpo.trl.component import Component, LossPass, Metrics
@@ -16,8 +20,11 @@ from abcgrpo.trl.config import FastGRPOConfig, model_name
 from abcgrpo.trl.guards import NumberGuards, RewardGuards
 from abcgrpo.trl.measurement import Measurement
 from abcgrpo.trl.resume import Resume
+from abcgrpo.trl.shadow_measurement import ShadowMeasurement
 from abcgrpo.trl.update import FastUpdate, Parts
+from abcgrpo.trl.update.choice import beyond_weights
 from abcgrpo.trl.update.fast import Forward
+from abcgrpo.trl.update.parts import base_model
 from abcgrpo.trl.update.rows import with_signal
 
 
@@ -88,7 +95,14 @@ class FastGRPOTrainer(GRPOTrainer):
 
     def observers(self) -> list[Component]:
         """The components that follow the loss, in the order in which they hear of it. Called once."""
-        return [Measurement(self), NumberGuards(self)]
+        others = self.args.shadows if isinstance(self.args, FastGRPOConfig) else {}
+        shadows = ShadowRules(self.trained_rule, others, cast(RatioLevel, self.importance_sampling_level))
+        return [Measurement(self), NumberGuards(self), *([ShadowMeasurement(self, shadows)] if others else [])]
+
+    @property
+    def trained_rule(self) -> Rule | None:
+        """The clipping rule of the loss; None where the loss is TRL's own."""
+        return None
 
     @property
     def loss_depends_on_cut(self) -> bool:
@@ -146,6 +160,13 @@ class FastGRPOTrainer(GRPOTrainer):
         return self._step % per_rollout
 
     # -- the rollout ---------------------------------------------------------------------------------------------------
+
+    def _generate_single_turn(self, *args: Any, **kwargs: Any):
+        adapters = getattr(self.accelerator.unwrap_model(self.model), "peft_config", {})
+        if getattr(self.args, "generation", "fast") == "stock" or beyond_weights(adapters):
+            return super()._generate_single_turn(*args, **kwargs)
+        with fast_generation(base_model(self.accelerator, self.model)):
+            return super()._generate_single_turn(*args, **kwargs)
 
     def _generate_and_score_completions(self, inputs):
         with self.fast_update.deferring_old_logprobs():

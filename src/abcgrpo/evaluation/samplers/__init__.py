@@ -18,7 +18,7 @@ INDEPENDENT = ("server",)
 
 
 class Sampler(Protocol):
-    """Draws answers from one model."""
+    """Draws answers from one model. Those that hold its weights say in `dtype` in which numbers they compute."""
 
     def sample(
         self, prompts: Sequence[Prompt], seeds: Sequence[int], drawn: dict[int, Sample] | None = None

@@ -1,4 +1,4 @@
-"""Answers by `transformers`' own `generate`, on a GPU where there is one."""
+"""Answers by `transformers`' `generate`, on a GPU where there is one."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +9,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from abcgrpo.errors import UserError
 from abcgrpo.evaluation.samplers import prompt_tokens
 from abcgrpo.evaluation.sampling import Sample, Sampling
+from abcgrpo.generation import fast_generation
 from abcgrpo.tasks.prompts import Prompt
 
 
@@ -28,6 +29,8 @@ class TransformersSampler:
             raise UserError(f"The model {model!r} cannot be loaded: {str(error).splitlines()[0]}") from error
         self.name = model
         self.model: Any = network.eval()
+        self.dtype = str(network.dtype).removeprefix("torch.")
+        """Of the weights, which is the checkpoint's."""
         self.model.to("cuda" if torch.cuda.is_available() else "cpu")
         self.ends = _end_tokens(self.model.generation_config.eos_token_id) | _end_tokens(self.tokenizer.eos_token_id)
         if self.tokenizer.pad_token_id is None:
@@ -50,7 +53,8 @@ class TransformersSampler:
         torch.manual_seed(seeds[0])
         encoded = {"input_ids": [prompt_tokens(self.tokenizer, prompt, self.name) for prompt in prompts]}
         inputs = self.tokenizer.pad(encoded, return_tensors="pt").to(self.model.device)
-        output = self.model.generate(**inputs, generation_config=self.generation)
+        with fast_generation(self.model):
+            output = self.model.generate(**inputs, generation_config=self.generation)
         return [self._sample(tokens) for tokens in output[:, inputs["input_ids"].shape[1] :].tolist()]
 
     def _sample(self, tokens: list[int]) -> Sample:

@@ -1,8 +1,10 @@
-"""Answers by vLLM in this process. It needs a GPU, and is no part of any extra: install vLLM as its own page says."""
+"""Answers by vLLM in this process; the extra `vllm` brings it."""
 
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
+
+from transformers import AutoConfig
 
 from abcgrpo.errors import UserError
 from abcgrpo.evaluation.samplers import prompt_tokens
@@ -11,24 +13,34 @@ from abcgrpo.tasks.prompts import Prompt
 
 
 class VLLMSampler:
-    """Draws every answer with its own seed. How vLLM schedules them may change its sums, and with them an answer."""
+    """Draws every answer with its own seed. How vLLM schedules them may change its sums, and with them an answer.
+
+    The model computes in the numbers of its checkpoint, as with transformers: vLLM by itself would take bfloat16 for
+    float32, and draw other answers.
+    """
 
     def __init__(self, model: str, sampling: Sampling) -> None:
         """Load a model from a directory or the hub.
 
         Raises:
-            UserError: vLLM is not installed.
+            UserError: vLLM is not installed, or the model cannot be loaded.
         """
         try:
             self._vllm: Any = import_module("vllm")
         except ImportError as error:
             raise UserError(
-                f"vLLM cannot be imported ({error}). Install it (pip install vllm; it needs a GPU), start a server "
-                f"of it elsewhere and name that with --server URL, or use --sampler transformers."
+                f"vLLM cannot be imported ({error}). Install it (pip install 'abcgrpo[vllm]'; it needs a GPU), start a "
+                f"server of it elsewhere and name that with --server URL, or use --sampler transformers."
             ) from error
         self.name = model
         self.sampling = sampling
-        self._engine = self._vllm.LLM(model=model, seed=sampling.seed)
+        try:
+            dtype = AutoConfig.from_pretrained(model).dtype
+        except (OSError, ValueError) as error:
+            raise UserError(f"The model {model!r} cannot be loaded: {str(error).splitlines()[0]}") from error
+        self.dtype = str(dtype or "auto").removeprefix("torch.")
+        """Of the weights: the checkpoint's, or `auto`, vLLM's choice, where it names none."""
+        self._engine = self._vllm.LLM(model=model, dtype=self.dtype, seed=sampling.seed)
         self._tokenizer = self._engine.get_tokenizer()
 
     def sample(

@@ -66,13 +66,20 @@ def choose_layout(model: PreTrainedModel, autocast: bool, adapters: Mapping[str,
     return "stock", "; ".join(reasons)
 
 
-def _promised(model: PreTrainedModel, autocast: bool, adapters: Mapping[str, Any]) -> tuple[list[Layout], str]:
-    """The layouts that the configuration does not speak against, best first, and why others are not among them."""
-    config = model.config.get_text_config(decoder=True)
+def beyond_weights(adapters: Mapping[str, Any]) -> str:
+    """The first of PEFT's adapters that does more than change weights, by its kind; "" if all change weights only."""
     for adapter in adapters.values():
         kind = getattr(adapter.peft_type, "value", adapter.peft_type)
         if kind not in WEIGHT_ADAPTERS or getattr(adapter, "alora_invocation_tokens", None):
-            return [], f"the adapter ({kind}) does more than change weights"
+            return kind
+    return ""
+
+
+def _promised(model: PreTrainedModel, autocast: bool, adapters: Mapping[str, Any]) -> tuple[list[Layout], str]:
+    """The layouts that the configuration does not speak against, best first, and why others are not among them."""
+    config = model.config.get_text_config(decoder=True)
+    if more := beyond_weights(adapters):
+        return [], f"the adapter ({more}) does more than change weights"
     rotary = vars(config).get("rope_parameters")
     if not isinstance(rotary, dict) or not rotary or _rotary_types(rotary) - ROTARY_TYPES:
         return [], "the model's positions are not plain rotary ones, so its outputs depend on the padding"
