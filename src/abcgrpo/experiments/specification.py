@@ -37,6 +37,7 @@ from abcgrpo.errors import UserError, unknown_name
 from abcgrpo.experiments.recipe import Objective, Recipe, recipe_from_flat
 from abcgrpo.files import plain, read_yaml
 from abcgrpo.rules import Rule, resolve_rule
+from abcgrpo.run_files import BASE
 from abcgrpo.tasks import DEFAULT, Spec, get_task
 
 THRESHOLDS = tuple(item.name for item in fields(Boundaries))
@@ -159,6 +160,10 @@ def read_experiment(name_or_path: str) -> Experiment:
         for name in names:
             if not _names_a_directory(name):
                 raise UserError(f"{path}: {name!r} cannot be the name of {_an(kind)}: it names a directory.")
+    if BASE in experiment.arms:
+        raise UserError(
+            f"{path}: an arm cannot be called {BASE!r}, which is what tables call the model before training."
+        )
     _require_one_place(experiment, str(path))
     _require_different(experiment, str(path))
     return experiment

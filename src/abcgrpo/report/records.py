@@ -191,7 +191,7 @@ def _load_run(
 ) -> None:
     manifest = read_json(training / MANIFEST)
     name = arm or training.resolve().name
-    seed = int(manifest["recipe"].get("seed", 42)) if seed is None else seed  # 42 is TRL's default
+    seed = int(manifest["seeds"]["seed"]) if seed is None else seed
     title = f"{', '.join(filter(None, [name, condition]))}, seed {seed}"
     if manifest["status"] != "finished":
         records.missing.append(f"{title}: {manifest['status']}, {manifest.get('error', 'not finished')}.")
