@@ -10,6 +10,7 @@ MODULES = {
     "trl": ("trl", "transformers", "accelerate", "datasets", "safetensors", "scipy", "sympy"),
     "server": ("openai",),
     "ray": ("ray",),
+    "reasoning-gym": ("reasoning_gym",),
     "report": ("altair", "vl_convert", "jinja2", "scipy", "tensorboard"),
 }
 """What each extra of this package brings, by the names that are imported."""

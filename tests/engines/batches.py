@@ -33,9 +33,10 @@ def batch(seed: int = 0) -> Batch:
 
 
 def known_rules() -> dict[str, Rule]:
-    """Every known rule that does not adapt, with its defaults, and two settings of four bounds."""
+    """Every known rule that engines take (none that adapts or looks across responses), with its defaults, and two
+    settings of four bounds."""
     rules = {name: resolve_rule(name) for name in RULES}
-    chosen = {name: rule for name, rule in rules.items() if not isinstance(rule, AdaptiveRule)}
+    chosen = {n: r for n, r in rules.items() if not isinstance(r, AdaptiveRule) and r.spans == "response"}
     return chosen | {
         "four unequal bounds": Boundaries(0.2, 0.3, 0.1, 0.25),
         "dual-clip": Boundaries.dual_clip(0.2, 3.0),

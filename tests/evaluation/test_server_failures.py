@@ -59,6 +59,14 @@ BAD = {
 }
 
 
+SLOW = ("hang", "trickle")
+
+
+def limit(failure) -> float:
+    """Seconds for one try: short where the limit is what is tested, and else too long for a busy machine to meet."""
+    return 1.0 if failure in SLOW else 60.0
+
+
 @pytest.fixture
 def broken(monkeypatch):
     """A server whose answers are those of `behave(number of the request, body)`; what it gives is one of `BAD`."""
@@ -76,7 +84,7 @@ def broken(monkeypatch):
                 self.connection.close()
                 return
             if found == "hang":
-                time.sleep(1.0)
+                time.sleep(3.0)
                 found = (200, JSON, reply())
             cut, trickle = found == "cut", found == "trickle"
             status, kind, content = (200, JSON, reply()) if cut or trickle else found
@@ -89,7 +97,7 @@ def broken(monkeypatch):
                     for byte in content[:8]:
                         self.wfile.write(bytes([byte]))
                         self.wfile.flush()
-                        time.sleep(0.1)
+                        time.sleep(0.3)
                 else:
                     self.wfile.write(content[:30] if cut else content)
             except OSError:  # the client gave up
@@ -114,16 +122,16 @@ def broken(monkeypatch):
 def test_what_passes_is_tried_again(broken, failure, prompt):
     """The first two tries of five requests fail; all are answered in the end."""
     broken.behave = lambda number, body: failure if number <= 2 else (200, JSON, reply())
-    sampler = ServerSampler("m", SAMPLING, broken.url, retries=3, timeout=0.3)
+    sampler = ServerSampler("m", SAMPLING, broken.url, retries=3, timeout=limit(failure))
     assert sampler.sample([prompt] * 5, range(5)) == [Sample("A", 3, "stop")] * 5
-    assert broken.requests == 7
+    assert broken.requests >= 7 if failure in SLOW else broken.requests == 7
 
 
 @pytest.mark.parametrize("failure", BAD.values(), ids=BAD)
 def test_what_does_not_pass_is_said_and_the_answers_so_far_are_kept(broken, failure, tmp_path):
     """Of 3 problems × 2 samples in one batch one answer never comes. The five others are kept; the run then goes on."""
     benchmark = load_benchmark("countdown", questions=3)
-    options = {"url": broken.url, "retries": 1, "timeout": 0.3, "concurrency": 2}
+    options = {"url": broken.url, "retries": 1, "timeout": limit(failure), "concurrency": 2}
     plan = Plan(SAMPLING, samples=2, sampler="server", options=options, batch_size=6)
     refused = []
 

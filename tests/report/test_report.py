@@ -63,7 +63,7 @@ def test_all_files_are_there_and_nothing_of_a_run_is_markup(experiment, tmp_path
 
     assert report == json.loads((out / "report.json").read_text(), parse_constant=refuse)
     names = {"avg_at_k", "pass_at_k_large", "entropy", "reward", "clip_events", "clip_fraction", "response_length"}
-    assert {path.stem for path in (out / "figures").iterdir()} == names | {"zero_variance", "comparison"}
+    assert {path.stem for path in (out / "figures").iterdir()} == names | {"zero_variance", "comparison", "frontier"}
     for name in names:
         assert (out / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert (out / "figures" / f"{name}.pdf").read_bytes().startswith(b"%PDF")

@@ -1,9 +1,12 @@
 """A run that goes on from any of its steps ends as one that was never stopped: weights bit for bit, and its history."""
 
+import datetime
 import json
 import shutil
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from datasets import Dataset
@@ -17,6 +20,7 @@ from abcgrpo.trl import ABCGRPOConfig, ABCGRPOTrainer, FastGRPOTrainer
 from abcgrpo.trl.component import Component
 from abcgrpo.trl.resume import Resume
 from abcgrpo.trl.resume.checkpoints import DESCRIPTION, ROLLING, STAGING, newest_complete
+from abcgrpo.trl.resume.packing import packable
 from abcgrpo.trl.resume.position import COUNTERS
 from tests.trl.trainers import abc_trainer, digits, settings, tiny_model
 
@@ -176,6 +180,101 @@ def test_another_configuration_is_refused_with_the_differences(tmp_path):
     elsewhere.train(resume_from_checkpoint=str(tmp_path / "run" / "checkpoint-1"))  # these may differ
 
 
+def test_what_changes_no_weight_may_differ(tmp_path):
+    whole = trainer_in(tmp_path / "whole", tmp_path / "base", max_steps=6)
+    whole.train()
+    free = {"logging_steps": 3, "log_completions": True, "dataloader_num_workers": 1, "update_entropy": False}
+    resumed = trainer_in(tmp_path / "resumed", tmp_path / "base", max_steps=6, save_strategy="no", **free)
+    resumed.train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-2"))
+    assert all(torch.equal(value, weights(whole)[name]) for name, value in weights(resumed).items())
+    assert [line["step"] for line in history(resumed) if "loss" in line] == [1, 2, 3, 6]  # the new interval is followed
+
+
+def test_training_longer_at_a_constant_rate_is_exact(tmp_path):
+    constant = {"lr_scheduler_type": "constant"}
+    whole = trainer_in(tmp_path / "whole", tmp_path / "base", **constant, max_steps=8)
+    whole.train()
+    short = trainer_in(tmp_path / "short", tmp_path / "base", **constant, max_steps=5)
+    short.train()
+    longer = trainer_in(tmp_path / "longer", tmp_path / "base", **constant, max_steps=8, save_strategy="no")
+    longer.train(resume_from_checkpoint=str(tmp_path / "short" / "checkpoint-5"))
+    assert longer.state.global_step == 8
+    assert all(torch.equal(value, weights(whole)[name]) for name, value in weights(longer).items())
+    for schedule in ({}, {"lr_scheduler_type": "constant_with_warmup", "warmup_steps": 0.5}):  # both look at max_steps
+        trainer_in(tmp_path / "cosine", tmp_path / "base", **schedule, max_steps=2).train()
+        other = trainer_in(tmp_path / "cosine", tmp_path / "base", **schedule, max_steps=8)
+        with pytest.raises(UserError, match="max_steps was 2, is 8"):
+            other.train(resume_from_checkpoint=True)
+
+
+def test_another_run_goes_on_where_it_is_asked_for(tmp_path, caplog):
+    trainer_in(tmp_path / "run", tmp_path / "base", max_steps=4).train()
+    options = {"max_steps": 8, "learning_rate": 0.02, "lr_scheduler_type": "linear", "resume_as_another_run": True}
+    other = trainer_in(tmp_path / "other", tmp_path / "base", **options)
+    other.train(resume_from_checkpoint=str(tmp_path / "run" / "checkpoint-3"))
+    assert other.state.global_step == 8
+    rates = {line["step"]: line["learning_rate"] for line in history(other) if "learning_rate" in line}
+    assert [rates[step] for step in (4, 5, 8)] == pytest.approx([0.02 * (8 - step + 1) / 8 for step in (4, 5, 8)])
+    assert "From step 3 on this run is another than that of" in caplog.text
+    assert "learning_rate was 0.01, is 0.02" in caplog.text
+    description = json.loads((tmp_path / "other" / "checkpoint-8" / DESCRIPTION).read_text())
+    (earlier,) = description["continued_from"]
+    assert earlier["step"] == 3
+    assert "max_steps was 4, is 8" in earlier["changes"]
+    again = trainer_in(tmp_path / "other", tmp_path / "base", **(options | {"save_strategy": "no"}))
+    again.train(resume_from_checkpoint=str(tmp_path / "other" / "checkpoint-6"))
+    assert same(again, other)  # it is a run like any other
+    assert again.resume.continued_from == other.resume.continued_from
+    with pytest.raises(UserError, match="another model or optimizer"):
+        trainer_in(tmp_path / "x", tmp_path / "base", **(options | {"optim": "sgd"})).train(
+            resume_from_checkpoint=str(tmp_path / "run" / "checkpoint-3")
+        )
+
+
+def test_a_checkpoint_of_trls_own_trainer_is_started_from(tmp_path):
+    stock = GRPOTrainer(
+        model=tiny_model(),
+        reward_funcs=digits,
+        args=GRPOConfig(**settings(tmp_path / "stock", **(RUN | {"max_steps": 2}))),
+        train_dataset=Dataset.from_dict({"prompt": [f"{n},{n + 1}:{n + 2}>" for n in range(1, 21)]}),
+        processing_class=character_tokenizer(BASE.characters),
+    )
+    stock.train()
+    checkpoint = str(tmp_path / "stock" / "checkpoint-2")
+    with pytest.raises(UserError, match="resume_as_another_run"):
+        trainer_in(tmp_path / "run", tmp_path / "base", max_steps=4).train(resume_from_checkpoint=checkpoint)
+    ours = trainer_in(tmp_path / "run", tmp_path / "base", max_steps=4, resume_as_another_run=True)
+    ours.train(resume_from_checkpoint=checkpoint)
+    assert ours.state.global_step == 4
+    assert float(next(iter(ours.optimizer.state.values()))["step"]) == 4.0
+    assert ours.resume.continued_from[0]["changes"] == ["it was written by another trainer"]
+
+
+def test_a_table_for_show_ends_no_run(tmp_path):
+    """Numpy's numbers and dates among the columns, and a run that is resumed and shows them with later ones."""
+
+    def dated(completions, log_extra, **_):
+        log_extra("score", [np.float64(index) for index in range(len(completions))])
+        log_extra("on", [datetime.date(2026, 11, 24)] * len(completions))
+        return digits(completions)
+
+    options = {"log_completions": True, "reward": dated, "max_steps": 4, "logging_steps": 4, "save_strategy": "steps"}
+    whole = trainer_in(tmp_path / "whole", tmp_path / "base", **options)
+    whole.train()
+    resumed = trainer_in(tmp_path / "resumed", tmp_path / "base", **(options | {"save_strategy": "no"}))
+    resumed.train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-3"))
+    assert same(resumed, whole)
+    table = pd.read_parquet(tmp_path / "resumed" / "completions" / "completions_00004.parquet")
+    assert table["score"].notna().all()
+    assert set(table["on"].dropna()) <= {datetime.date(2026, 11, 24)}
+
+
+def test_packable_keeps_what_it_can():
+    image = object()
+    value = {"n": np.int64(3), 4: [np.float32(0.5), image, "text", (True, None)]}
+    assert packable(value) == {"n": 3, "4": [0.5, None, "text", [True, None]]}
+
+
 def test_a_secret_among_the_arguments_reaches_no_checkpoint(tmp_path):
     model = {"model_init_kwargs": {"token": "hf_not_for_others", "dtype": "float32"}}
     tiny_model().save_pretrained(tmp_path / "base")
@@ -228,24 +327,24 @@ def test_the_best_checkpoint_is_known_by_its_name(tmp_path):
 
 KEPT = {
     "trainer": {*COUNTERS},
-    "update": {"_old_elided", "_stock_width"},
+    "update": {"_old_elided", "_stock_width", "_own_path"},
     "rewards": set(),
     "advantages": set(),
     "measurement": set(),
     "numbers": {"skipped", "skipped_in_a_row"},
-    "resume": {"_earlier_seconds"},
+    "resume": {"_earlier_seconds", "continued_from"},
 }
 """What is saved, by component."""
 PASSING = {
     "trainer": {"_passing"},
-    "update": {"_pass", "_counts", "_deferring", "_old_deferred", "_told_multimodal"},
+    "update": {"_pass", "_counts", "_deferring", "_old_deferred", "_told"},
     "rewards": {"_failures", "_left_out"},
     "advantages": {"_rewards"},
     "measurement": {"_sums", "_largest_ratio", "_logged_entropies", "_told"},
     "numbers": {"_passes", "_step_is_bad", "_above"},
     "resume": {
         "_signals", "_point", "_saved_at", "_last_saved", "_session_started", "_train_sampler", "interrupted",
-        "staging",
+        "staging", "_changes",
     },
 }  # fmt: skip
 """What is of one micro-batch, one step, one rollout's making, one session, or what a log has said already."""

@@ -16,13 +16,14 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from abcgrpo.evaluation.samplers import open_sampler
 from abcgrpo.evaluation.sampling import Sampling
-from abcgrpo.tasks.countdown import BASE_MODEL, rows
+from abcgrpo.tasks.countdown import BASE_MODEL, generate
+from abcgrpo.tasks.generated import distinct_rows
 from tests.vllm.cpu import ENVIRONMENT, environment
 from tests.vllm.padded_heads import pad_heads
 
 GREEDY = Sampling(temperature=0.0, max_new_tokens=48)
 DRAWN = Sampling(temperature=1.0, max_new_tokens=48)
-PROMPTS = [row["problem"] for row in rows("test", 256, 1)]
+PROMPTS = [row["problem"] for row in distinct_rows(generate, "test", 256, 1)]
 SEEDS = list(range(len(PROMPTS)))
 
 

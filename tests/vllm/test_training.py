@@ -1,8 +1,6 @@
 """TRL's colocated vLLM under our trainer, on a CPU: the sampler has the trainer's weights, and the loss is TRL's."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -80,7 +78,7 @@ def test_a_killed_run_goes_on(base, tmp_path):
             assert process.poll() is None, (tmp_path / "log.txt").read_text()[-3000:]
             time.sleep(0.05)
     finally:
-        os.kill(process.pid, signal.SIGKILL)
+        process.kill()
         process.wait()
     assert not (tmp_path / "result.json").exists()
     found = train(base, tmp_path, resume=True, **options)

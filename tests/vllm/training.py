@@ -19,7 +19,8 @@ from trl import GRPOConfig, GRPOTrainer
 from vllm import SamplingParams
 
 from abcgrpo import Boundaries
-from abcgrpo.tasks.countdown import countdown_reward, rows
+from abcgrpo.tasks.countdown import TASK, generate
+from abcgrpo.tasks.generated import distinct_rows
 from abcgrpo.trl import ABCGRPOConfig, ABCGRPOTrainer
 from tests.vllm.cpu import keep_weights_unpacked
 
@@ -70,15 +71,15 @@ def main(model_path: str, output: Path, options: dict) -> None:
     config = config_class(str(output), **settings | options)
     tokenizer = AutoTokenizer.from_pretrained(model_path, padding_side="left")
     model = AutoModelForCausalLM.from_pretrained(model_path, dtype=torch.float32)
-    data = Dataset.from_list([{**row, "prompt": row["problem"]} for row in rows("train", 256, 0)])
-    trainer = trainer_class(model, countdown_reward, config, train_dataset=data, processing_class=tokenizer)
+    data = Dataset.from_list([{**row, "prompt": row["problem"]} for row in distinct_rows(generate, "train", 256, 0)])
+    trainer = trainer_class(model, TASK.reward, config, train_dataset=data, processing_class=tokenizer)
     if compared:
         write(output, {"losses": compare_losses(trainer)})
         return
     trainer.train(resume_from_checkpoint=resume)
 
     trainer.vllm_generation.sync_weights()
-    prompts = [tokenizer(row["problem"])["input_ids"] for row in rows("test", QUESTIONS, 1)]
+    prompts = [tokenizer(row["problem"])["input_ids"] for row in distinct_rows(generate, "test", QUESTIONS, 1)]
     sampled = trainer.vllm_generation.llm.generate(
         [{"prompt_token_ids": prompt} for prompt in prompts],
         SamplingParams(temperature=0, max_tokens=48),

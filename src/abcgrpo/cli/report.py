@@ -25,19 +25,32 @@ def report(
             "Again with the same NAME for another seed.",
         ),
     ] = None,
+    level: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Avg@k (0 … 1) at which arms are compared beside equal steps. Default: the highest multiple of 0.05 "
+            "that every run reaches.",
+        ),
+    ] = None,
 ) -> None:
     """Make the report from the files that runs have left, and from training logs. Nothing is trained or sampled."""
     if not runs and not log:
         raise UserError("Nothing to report on: give directories of experiments or runs, or --log NAME=PATH.")
     require_extras("abcgrpo report", "report")
-    write_report(runs or [], output, [named_path(each) for each in log or []])
+    write_report(runs or [], output, [named_path(each) for each in log or []], level)
 
 
-def write_report(runs: list[Path], output: Path, logs: list[tuple[str, Path]] | None = None) -> None:
+def write_report(
+    runs: list[Path], output: Path, logs: list[tuple[str, Path]] | None = None, level: float | None = None
+) -> None:
     """Write the report, print its table, and name its page."""
     from abcgrpo.report import load
 
-    write_records(load(runs, logs or []), output)
+    records = load(runs, logs or [])
+    records.level = level
+    write_records(records, output)
 
 
 def write_records(records: Any, output: Path) -> None:

@@ -128,6 +128,26 @@ def figures(evaluation: Evaluation, metrics: Metrics) -> dict[str, Any]:
     }
 
 
+def suspicions(evaluation: Evaluation) -> list[str]:
+    """What makes an evaluation say nothing, or hints at a mistake in the task rather than in the model."""
+    total, right = sum(evaluation.reasons.values()), int(evaluation.right.sum())
+    if total and evaluation.reasons["no_answer"] == total:
+        return [
+            "EVERY answer ended in no_answer: the grader looks for a form that the prompt does not ask for, or the "
+            "answers are cut short. The figures say nothing of the model."
+        ]
+    if total and evaluation.reasons["failed"] == total:
+        return ["the grade FAILED on every answer. The figures say nothing of the model."]
+    if right == 0:
+        return [
+            "NOTHING was solved. A base that solves nothing gives training no signal, and arms cannot be told apart: "
+            "look at the samples, or take easier problems."
+        ]
+    if right == evaluation.right.size:
+        return ["EVERYTHING was solved: there is nothing left to learn or to compare. Take harder problems."]
+    return []
+
+
 def _differences(by_model: dict[str, Evaluation], metrics: Metrics) -> list[dict[str, Any]]:
     (first, reference), *others = by_model.items()
     return [
@@ -165,6 +185,9 @@ def _notes(evaluations: dict[str, dict[str, Evaluation]], metrics: Metrics) -> l
         notes.append(f"The grader stopped {stopped} comparisons at a limit; they count as wrong.")
     if unparsable := sorted({problem for each in every for problem in each.unparsable_golds}):
         notes.append(f"Left out, since their gold answers cannot be parsed: {', '.join(unparsable)}.")
+    for name, by_model in evaluations.items():
+        for model, each in by_model.items():
+            notes += [f"{model} on {name}: {warning}" for warning in suspicions(each)]
     for template in sorted({str(each.settings.get("prompt_template", {}).get("text")) for each in every}):
         notes.append(f"Prompt: {template!r}.")
     return notes

@@ -39,6 +39,7 @@ from abcgrpo.experiments.recipe import Objective, Recipe, recipe_from_flat
 from abcgrpo.experiments.shipped import launch_configuration
 from abcgrpo.files import plain, read_yaml
 from abcgrpo.rules import Rule, resolve_rule
+from abcgrpo.run_files import BASE
 from abcgrpo.tasks import DEFAULT, Spec, get_task
 
 THRESHOLDS = tuple(item.name for item in fields(Boundaries))
@@ -187,6 +188,10 @@ def read_experiment(name_or_path: str) -> Experiment:
         for name in names:
             if not _names_a_directory(name):
                 raise UserError(f"{path}: {name!r} cannot be the name of {_an(kind)}: it names a directory.")
+    if BASE in experiment.arms:
+        raise UserError(
+            f"{path}: an arm cannot be called {BASE!r}, which is what tables call the model before training."
+        )
     _require_one_place(experiment, str(path))
     for name in experiment.arms:
         if (launch := experiment.resources_of(name).launch) is not None:

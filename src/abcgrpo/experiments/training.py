@@ -19,6 +19,7 @@ from trl.trainer.grpo_config import GRPOConfig
 
 from abcgrpo.curves import rule_curve
 from abcgrpo.errors import UserError
+from abcgrpo.evaluation.samplers import prompt_tokens
 from abcgrpo.experiments.arguments import check_arguments, make_arguments, missing_here
 from abcgrpo.experiments.batches import plan_batches, require_processes
 from abcgrpo.experiments.data import task_of, training_examples, training_set
@@ -207,6 +208,7 @@ def _trainer(recipe: Recipe, arguments: FastGRPOConfig, dataset: Dataset, reward
             f"The model {recipe.model_name_or_path!r} cannot be loaded. It is neither a directory here nor a model "
             f"that the hub lets us read: {str(error).splitlines()[0]}"
         ) from error
+    prompt_tokens(trainer.processing_class, dataset[0]["prompt"], recipe.model_name_or_path)  # its chat template
     if isinstance(trainer, ABCGRPOTrainer):  # TRL's own losses have TRL's own card
         trainer.card_base = recipe.model_name_or_path
         trainer.card_data = recipe.dataset_name or f"{len(dataset)} problems of the task {spec_text(recipe.task)}"

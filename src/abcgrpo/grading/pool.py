@@ -20,7 +20,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from abcgrpo.grading.worker import receive, send
@@ -28,7 +28,6 @@ from abcgrpo.grading.worker import receive, send
 logger = logging.getLogger(__name__)
 
 Outcome = Literal["equal", "different", "timeout", "killed"]
-_Ending = Literal["equal", "different", "timeout", "killed", "starved"]
 
 _WALL_CLOCK_FACTORS = (10, 60)
 """The wall-clock backstop of the first and the second try, as multiples of the limit on CPU time."""
@@ -36,7 +35,7 @@ _START_SECONDS = 180.0
 _GRACE_SECONDS = 5.0
 _PROGRAM = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from abcgrpo.grading.worker import main; main(int(sys.argv[2]))"
+    "from abcgrpo.grading.worker import main; main(int(sys.argv[2]), sys.argv[3])"
 )
 
 
@@ -49,6 +48,10 @@ class Job:
     tolerance: float | None = None
 
 
+Work = Any
+"""A dataclass of what JSON has: `Job`, or another service's."""
+
+
 class WorkerPool:
     """Workers, started when first needed and shared by all threads of this process.
 
@@ -57,14 +60,21 @@ class WorkerPool:
         cpu_seconds: CPU time for one comparison, counted from the worker's start of it. The wall clock's backstop is
             ten times that; where it strikes first, a second try has 60 times that.
         memory_bytes: what one comparison may allocate beyond what a worker has loaded.
+        service: the module that does the jobs (see `worker.main`), and what it is called for errors.
 
     Raises:
         ValueError: a limit that is not positive.
     """
 
-    def __init__(self, workers: int | None = None, cpu_seconds: float = 2.0, memory_bytes: int = 512 << 20) -> None:
+    def __init__(
+        self,
+        workers: int | None = None,
+        cpu_seconds: float = 2.0,
+        memory_bytes: int = 512 << 20,
+        service: str = "abcgrpo.grading.symbolic",
+    ) -> None:
         self.workers = min(8, available_cpus()) if workers is None else workers
-        self.cpu_seconds, self.memory_bytes = cpu_seconds, memory_bytes
+        self.cpu_seconds, self.memory_bytes, self.service = cpu_seconds, memory_bytes, service
         for name, value in (
             ("workers", self.workers),
             ("cpu_seconds", cpu_seconds),
@@ -79,8 +89,10 @@ class WorkerPool:
         self._owner = os.getpid()
         atexit.register(self.close)
 
-    def run(self, jobs: Sequence[Job], progress: Callable[[int], None] | None = None) -> list[Outcome]:
-        """The outcomes, in the order of the jobs; blocks the calling thread, and no other.
+    def run(self, jobs: Sequence[Work], progress: Callable[[int], None] | None = None) -> list[Any]:
+        """The outcomes, in the order of the jobs: what the service gave, "timeout" or "killed".
+
+        It blocks the calling thread, and no other.
 
         `progress` is called with the number of jobs done, after each.
 
@@ -89,7 +101,7 @@ class WorkerPool:
         """
         if os.getpid() != self._owner:
             self._forget()
-        outcomes: list[Outcome] = ["killed"] * len(jobs)
+        outcomes: list[Any] = ["killed"] * len(jobs)
         if not jobs:
             return outcomes
         waiting = deque(range(len(jobs)))
@@ -145,7 +157,7 @@ class WorkerPool:
             new = min(wanted - len(held), self.workers - self._owned)
             self._owned += new
         try:
-            held += [_Worker(self.memory_bytes) for _ in range(new)]
+            held += [_Worker(self.memory_bytes, self.service) for _ in range(new)]
         except BaseException:
             with self._changed:
                 self._owned -= new
@@ -162,7 +174,7 @@ class WorkerPool:
             self._owned -= len(spent)
             self._changed.notify_all()
 
-    def _wait(self, held: "list[_Worker]") -> "list[tuple[_Worker, _Ending]]":
+    def _wait(self, held: "list[_Worker]") -> "list[tuple[_Worker, Any]]":
         """The workers that finished, after waiting for at least one event; the dead are replaced in place."""
         with selectors.DefaultSelector() as selector:
             for worker in held:
@@ -170,7 +182,7 @@ class WorkerPool:
             deadlines = [worker.deadline for worker in held if worker.deadline is not None]
             patience = max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
             events = [key.data for key, _ in selector.select(patience)]
-        finished: list[tuple[_Worker, _Ending]] = []
+        finished: list[tuple[_Worker, Any]] = []
         for worker in events:
             message = worker.receive()
             if message is None:
@@ -202,8 +214,8 @@ class WorkerPool:
 class _Worker:
     """One subprocess and what it is at. Used by one thread at a time."""
 
-    def __init__(self, memory_bytes: int) -> None:
-        self.memory_bytes = memory_bytes
+    def __init__(self, memory_bytes: int, service: str) -> None:
+        self.memory_bytes, self.service = memory_bytes, service
         self.position: int | None = None  # of its job, in the caller's list
         self.job = 0  # counts up, so that a late reply is told from the one that is waited for
         self.failed = False
@@ -213,7 +225,7 @@ class _Worker:
     def _launch(self) -> None:
         environment = {**os.environ, "PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1"}
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM, json.dumps(sys.path), str(self.memory_bytes)],
+            [sys.executable, "-c", _PROGRAM, json.dumps(sys.path), str(self.memory_bytes), self.service],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -227,10 +239,10 @@ class _Worker:
         self.ready = False
         self.deadline: float | None = time.monotonic() + _START_SECONDS
 
-    def start(self, position: int, job: Job, cpu_seconds: float, wall_seconds: float) -> bool:
+    def start(self, position: int, job: Work, cpu_seconds: float, wall_seconds: float) -> bool:
         """Hand over a job, with its limits; False where the worker had died in the meantime and is being replaced."""
         self.job += 1
-        message = {"job": self.job, "gold": job.gold, "answer": job.answer, "tolerance": job.tolerance}
+        message = {"job": self.job, "work": asdict(job)}
         try:
             send(self._requests, {**message, "cpu_seconds": cpu_seconds, "wall_seconds": wall_seconds})
         except BrokenPipeError:

@@ -1,11 +1,12 @@
 """The worker process: reads comparisons from its standard input, answers on its standard output.
 
-Started by `pool` as a fresh interpreter. It imports computer algebra once and then forks a child that does the work;
-whenever the child dies, it says so and forks the next one, which takes milliseconds. The kernel enforces the child's
-limits, inside C code too, with the default actions of two interval timers: SIGPROF for CPU time, SIGALRM for the wall
-clock, both counted from the moment the child starts on a comparison, and an address-space limit. A comparison that the
-wall clock ended before its CPU time was used is `starved`, which says that the machine was busy, not that the answer is
-hard. When the process that started the worker goes away, reading gives end-of-file and the worker ends.
+Started by `pool` as a fresh interpreter. It loads what the jobs need once (computer algebra) and then forks a child
+that does the work; whenever the child dies, it says so and forks the next one, which takes milliseconds. The kernel
+enforces the child's limits, inside C code too, with the default actions of two interval timers: SIGPROF for CPU time,
+SIGALRM for the wall clock, both counted from the moment the child starts on a comparison, and an address-space limit.
+A comparison that the wall clock ended before its CPU time was used is `starved`, which says that the machine was
+busy, not that the answer is hard. When the process that started the worker goes away, reading gives end-of-file and
+the worker ends.
 
 A message is a 4-byte length and that many bytes of JSON in ASCII, which carries NUL and lone surrogates unharmed.
 """
@@ -19,6 +20,8 @@ import signal
 import struct
 import sys
 import time
+from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 OUT_OF_MEMORY = 3
@@ -28,16 +31,21 @@ _GROWTH_BEFORE_RETIRING = 96 << 20
 """A child whose memory grew by this much (caches) is replaced between two comparisons, far from its limit."""
 
 
-def main(memory_bytes: int) -> None:
-    """Serve until standard input ends. `memory_bytes` is what one child may allocate beyond what is loaded."""
+def main(memory_bytes: int, service: str) -> None:
+    """Serve until standard input ends.
+
+    Args:
+        memory_bytes: what one child may allocate beyond what is loaded.
+        service: a module with `warm_up()`, which loads what is needed, and `perform(work)`, which gives a job's outcome
+            as something that JSON has.
+    """
     requests, replies = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nothing, descriptor)  # so that no library's chatter mixes with the replies
     try:
-        from abcgrpo.grading import symbolic
-
-        symbolic.warm_up()
+        module = import_module(service)
+        module.warm_up()
     except Exception as error:
         send(replies, {"failed": f"{type(error).__name__}: {error}"})
         return
@@ -50,7 +58,7 @@ def main(memory_bytes: int) -> None:
         child = os.fork()
         if child == 0:
             with contextlib.suppress(BrokenPipeError, KeyboardInterrupt):
-                os._exit(_serve(requests, replies, memory_bytes, current_job))
+                os._exit(_serve(requests, replies, memory_bytes, current_job, module.perform))
             os._exit(0)
         _, status, usage = os.wait4(child, 0)
         code = os.waitstatus_to_exitcode(status)
@@ -69,10 +77,10 @@ def _outcome(code: int, used: float, cpu_seconds: float) -> str:
     return "timeout" if code == -signal.SIGPROF else "killed"
 
 
-def _serve(requests: int, replies: int, memory_bytes: int, current_job: mmap.mmap) -> int:
-    """The child: one comparison after another. Returns its exit code."""
-    from abcgrpo.grading import symbolic
-
+def _serve(
+    requests: int, replies: int, memory_bytes: int, current_job: mmap.mmap, perform: Callable[[dict[str, Any]], Any]
+) -> int:
+    """The child: one job after another. Returns its exit code."""
     for signum in (signal.SIGPROF, signal.SIGALRM):
         signal.signal(signum, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGPROF, signal.SIGALRM})
@@ -84,12 +92,9 @@ def _serve(requests: int, replies: int, memory_bytes: int, current_job: mmap.mma
         signal.setitimer(signal.ITIMER_REAL, message["wall_seconds"])
         signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
         try:
-            equal = symbolic.equivalent(message["gold"], message["answer"], message["tolerance"])
-            outcome = "equal" if equal else "different"
+            outcome = perform(message["work"])
         except MemoryError:
             return OUT_OF_MEMORY
-        except Exception:  # algebra that fails has not shown the two to be equal
-            outcome = "different"
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
         send(replies, {"job": message["job"], "outcome": outcome})

@@ -77,6 +77,8 @@ class Records:
     """Those that experiments name, in their order."""
     shares: dict[str, Callable[[Evaluation], np.ndarray]] | None = None
     """What is measured, by name, where that is not Avg@k and Pass@k: each question's value of an evaluation."""
+    level: float | None = None
+    """Of Avg@k, at which arms are compared beside equal steps; None where a rule chooses it."""
     additions: list[str] = field(default_factory=list)
     """What was changed in an experiment after results existed, in sentences."""
 
@@ -189,7 +191,7 @@ def _load_run(
 ) -> None:
     manifest = read_json(training / MANIFEST)
     name = arm or training.resolve().name
-    seed = int(manifest["recipe"].get("seed", 42)) if seed is None else seed  # 42 is TRL's default
+    seed = int(manifest["seeds"]["seed"]) if seed is None else seed
     title = f"{', '.join(filter(None, [name, condition]))}, seed {seed}"
     if manifest["status"] != "finished":
         records.missing.append(f"{title}: {manifest['status']}, {manifest.get('error', 'not finished')}.")

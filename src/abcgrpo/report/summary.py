@@ -4,12 +4,15 @@ from typing import Any
 
 from abcgrpo.comparison.compare import RULE
 from abcgrpo.evaluation.clusters import in_words
+from abcgrpo.evaluation.results import suspicions
 from abcgrpo.report.claims import published_claims
 from abcgrpo.report.comparison import compare_arms, comparison_sentences
-from abcgrpo.report.records import Records
+from abcgrpo.report.frontier import frontiers
+from abcgrpo.report.records import Measured, Records, RunRecord
 from abcgrpo.report.runs import configuration, manifests, rule_of
 from abcgrpo.report.samples import samples
 from abcgrpo.report.scores import arm_scores, base_scores, benchmarks, clusters_of, score_series
+from abcgrpo.report.shadow import shadow_figures, shadow_sentences
 from abcgrpo.report.training import arm_figures, arm_series, log_notes, ratios
 
 SCHEMA = 2
@@ -20,7 +23,8 @@ def summarize(records: Records) -> dict[str, Any]:
     """Everything that the report says; docs/report.md has the schema. Shares are fractions of 1."""
     by_arm = records.by_arm
     arms = {
-        arm: arm_figures(runs) | {"rule": rule_of(runs), "evaluation": arm_scores(records, runs) or None}
+        arm: arm_figures(runs)
+        | {"rule": rule_of(runs), "shadow": shadow_figures(runs), "evaluation": arm_scores(records, runs) or None}
         for arm, runs in by_arm.items()
     }
     ratio = ratios({arm: content["entropy"]["final"] for arm, content in arms.items()})
@@ -33,17 +37,19 @@ def summarize(records: Records) -> dict[str, Any]:
         "arms": arms,
         "entropy_ratio": ratio,
         "comparisons": (compared := compare_arms(records)),
+        "frontier": (frontier := frontiers(records, records.level)),
         "verdict_rule": RULE,
         "series": {arm: arm_series(runs) | {"evaluation": score_series(records, runs)} for arm, runs in by_arm.items()},
         "samples": samples(records),
         "configuration": configuration(by_arm),
         "runs": manifests(records.runs),
         "published_claims": published_claims(records.runs),
+        "another_rule": shadow_sentences(by_arm),
         "notes": _notes(records),
         "missing": records.missing,
     }
     verdict = comparison_sentences(records, compared) or _verdict(summary)
-    return summary | {"verdict": [*verdict, *records.additions]}
+    return summary | {"verdict": [*verdict, *(each["sentence"] for each in frontier), *records.additions]}
 
 
 def _verdict(summary: dict[str, Any]) -> list[str]:
@@ -71,6 +77,10 @@ def _verdict(summary: dict[str, Any]) -> list[str]:
     return sentences
 
 
+def _last(run: RunRecord, records: Records) -> dict[str, Measured]:
+    return {name: found for name in records.benchmarks if (found := run.last(name)) is not None}
+
+
 def _notes(records: Records) -> list[str]:
     notes: list[str] = []
     for name, benchmark in benchmarks(records).items():
@@ -83,6 +93,10 @@ def _notes(records: Records) -> list[str]:
         notes.append(f"{name}: {in_words(benchmark['questions'], clusters_of(records, name))}")
         if records.shares is None and samples in records.pass_at_k:
             notes.append(f"Pass@{samples} uses all samples at once: it is no more than whether any of them was right.")
+    measured = [("The base", records.base), *((run.label, _last(run, records)) for run in records.runs)]
+    for label, by_benchmark in measured:
+        for name, each in by_benchmark.items():
+            notes += [f"{label} on {name}: {warning}" for warning in suspicions(each.evaluation)]
     if notes:
         notes.append("Intervals of single arms are 95% and over questions: what other questions would have changed.")
     logged = any(run.metrics for run in records.runs)

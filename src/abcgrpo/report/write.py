@@ -12,6 +12,7 @@ from abcgrpo.files import plain, write_json, write_text
 from abcgrpo.report.diagrams import forest_panels, rule_panels
 from abcgrpo.report.document import latex, markdown
 from abcgrpo.report.figures import Panel, panels
+from abcgrpo.report.frontier import frontier_panels
 from abcgrpo.report.page import page
 from abcgrpo.report.records import Records
 from abcgrpo.report.runs import rule_curves
@@ -32,6 +33,7 @@ def write(records: Records, output: Path) -> dict[str, Any]:
     drawn = [
         *forest_panels(summary),
         *panels(summary),
+        *frontier_panels(summary),
         *rule_panels(list(summary["arms"]), rule_curves(records.by_arm)),
     ]
     for panel in drawn:

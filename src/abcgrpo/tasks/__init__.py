@@ -9,6 +9,8 @@
 | `sources`       | rows from files and from the hub                                               |
 | `mathematics`   | problems with one final answer, and `benchmarks` by name                       |
 | `countdown`     | a task that is generated, with a small base                                    |
+| `reasoning_gym` | the data sets of reasoning-gym                                                |
+| `generated`     | what tasks that generate their problems share; `pretrain` makes their bases    |
 | `bases`         | models by name                                                                 |
 | `parquet`       | rows as verl reads them                                                        |
 """

@@ -19,7 +19,7 @@ TASKS = {
 }
 """Name → import path. A task of one's own needs no line here."""
 
-FAMILIES: dict[str, str] = {}
+FAMILIES = {"reasoning-gym": "abcgrpo.tasks.reasoning_gym:task"}
 """Prefix → import path of a function (name, **parameters) → Task, for names such as `reasoning-gym/NAME`."""
 
 DEFAULT = "countdown"

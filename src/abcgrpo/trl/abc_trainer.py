@@ -1,5 +1,6 @@
 """The trainer with ABC-GRPO's objective: its loss, step by step, and the model card."""
 
+from collections.abc import Sized
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ from abcgrpo.rules import AdaptiveRule, Rule
 from abcgrpo.tokens import RatioLevel, importance_ratio
 from abcgrpo.trl.batch import MULTIMODAL, Batch, loss_mask
 from abcgrpo.trl.component import Component
-from abcgrpo.trl.config import ABCGRPOConfig
-from abcgrpo.trl.fast_trainer import FastGRPOTrainer, model_name
+from abcgrpo.trl.config import ABCGRPOConfig, model_name
+from abcgrpo.trl.fast_trainer import FastGRPOTrainer
 from abcgrpo.trl.model_card import PAPER, model_card
 from abcgrpo.trl.rule_control import RuleControl
 
@@ -87,7 +88,10 @@ class ABCGRPOTrainer(FastGRPOTrainer):
             return
         own = self.model.config.name_or_path
         base = self.card_base or own or "a model without a name"
-        data = dataset_name or self.card_data or f"{len(self.train_dataset)} prompts"  # pyright: ignore[reportArgumentType]
+        prompts = (
+            f"{len(self.train_dataset)} prompts" if isinstance(self.train_dataset, Sized) else "a stream of prompts"
+        )
+        data = dataset_name or self.card_data or prompts
         given = [tags] if isinstance(tags, str) else tags or []
         output = Path(str(self.args.output_dir))
         on_hub = [name for name in (base, data) if name.count("/") == 1 and " " not in name and not Path(name).exists()]

@@ -91,6 +91,13 @@ class FastGRPOConfig(GRPOConfig):
         default=10.0,
         metadata={"help": "Minutes between two states to resume from in output_dir/resume. 0: every step. inf: none."},
     )
+    resume_as_another_run: bool = field(
+        default=False,
+        metadata={
+            "help": "Go on from a state of other settings, or from a checkpoint of TRL's own trainer, instead of "
+            "refusing it. Weights, optimizer, random states and the place in the data go on; the rollout is drawn anew."
+        },
+    )
     max_failed_rewards: float = field(
         default=0.5,
         metadata={"help": "Share of a rollout's rewards that may fail; past it the run stops."},
@@ -252,3 +259,9 @@ class ABCGRPOConfig(FastGRPOConfig):
                 f"token: leave one of the two out, or take a rule of sequences, such as gspo."
             )
         self.importance_sampling_level = level
+
+
+def model_name(model: Any) -> str:
+    """The last part of a model's name or path."""
+    name = model if isinstance(model, str) else model.config.name_or_path
+    return name.rstrip("/").split("/")[-1]

@@ -16,7 +16,7 @@ from abcgrpo.tokens import RatioLevel
 from abcgrpo.trl.advantages import Advantages
 from abcgrpo.trl.batch import Batch
 from abcgrpo.trl.component import Component, LossPass, Metrics
-from abcgrpo.trl.config import FastGRPOConfig
+from abcgrpo.trl.config import FastGRPOConfig, model_name
 from abcgrpo.trl.guards import NumberGuards, RewardGuards
 from abcgrpo.trl.measurement import Measurement
 from abcgrpo.trl.resume import Resume
@@ -118,6 +118,17 @@ class FastGRPOTrainer(GRPOTrainer):
         A subclass whose loss pulls at rows of advantage 0 overrides this.
         """
         return with_signal(batch)
+
+    @property
+    def reads_old_logprobs_first(self) -> bool:
+        """Whether something reads `old_per_token_logps` of a micro-batch before the loss has run the policy on it.
+
+        If so they are there from the beginning, at the cost of a pass; otherwise, in the optimizer step right after a
+        rollout, they are those of the loss's own pass. True for a subclass with a method of its own around the loss.
+        """
+        kind = type(self)
+        around = (kind._compute_loss, kind.compute_loss, kind.training_step, kind._prepare_inputs)
+        return any(not method.__module__.startswith(("abcgrpo.", "trl.", "transformers.")) for method in around)
 
     def log_token_mean(self, name: str, values: Tensor) -> None:
         """For a loss: log the mean of `values` (B, T) over the unmasked tokens of the optimizer step as `name`."""
@@ -282,6 +293,10 @@ class FastGRPOTrainer(GRPOTrainer):
             return
         super()._run_epoch(**arguments)
 
+    def _load_optimizer_and_scheduler(self, checkpoint) -> None:
+        with self.resume.loading_optimizer():
+            super()._load_optimizer_and_scheduler(checkpoint)
+
     def _maybe_log_save_evaluate(self, tr_loss, grad_norm, model, trial, *args: Any, **kwargs: Any) -> None:
         super()._maybe_log_save_evaluate(tr_loss, grad_norm, model, trial, *args, **kwargs)
         self.resume.step_taken(super()._save_checkpoint, model, trial)
@@ -299,9 +314,3 @@ class FastGRPOTrainer(GRPOTrainer):
         """The host uploads in the background, from a directory that must have its final name by then."""
         if self.resume.staging is None:
             super()._push_from_checkpoint(checkpoint_folder)
-
-
-def model_name(model: Any) -> str:
-    """The last part of a model's name or path."""
-    name = model if isinstance(model, str) else model.config.name_or_path
-    return name.rstrip("/").split("/")[-1]

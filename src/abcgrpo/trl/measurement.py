@@ -43,7 +43,7 @@ class Measurement(Component):
         self._told = False
 
     def loss_begins(self, passed: LossPass, metrics: Metrics) -> None:
-        self._logged_entropies = len(metrics["entropy"])
+        self._logged_entropies = len(metrics.get("entropy", []))
 
     def loss_computed(self, passed: LossPass, metrics: Metrics) -> None:
         if passed.logprobs is None:

@@ -39,10 +39,17 @@ def step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.rpartition("-")[2])
 
 
-def describe(checkpoint: Path, configuration: dict[str, Any], versions: dict[str, str]) -> None:
-    """Write down what run a checkpoint is of."""
-    content = plain({"configuration": configuration, "versions": versions})
+def describe(
+    checkpoint: Path, configuration: dict[str, Any], versions: dict[str, str], continued_from: list[dict[str, Any]]
+) -> None:
+    """Write down what run a checkpoint is of, and which other runs it went on from."""
+    content = plain({"configuration": configuration, "versions": versions, "continued_from": continued_from})
     (checkpoint / DESCRIPTION).write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")
+
+
+def is_described(checkpoint: Path) -> bool:
+    """Whether `describe` was called for it."""
+    return (checkpoint / DESCRIPTION).exists()
 
 
 def read_description(checkpoint: Path) -> dict[str, Any]:
@@ -57,7 +64,7 @@ def read_description(checkpoint: Path) -> dict[str, Any]:
         raise UserError(
             f"{checkpoint} cannot be resumed from: it has no {DESCRIPTION}, so it holds a model but not where its run "
             f"stood (save_only_model), or it was written by another trainer. To start a new run from its weights, give "
-            f"it as the model."
+            f"it as the model; to go on from a checkpoint of TRL's own trainer, set resume_as_another_run."
         ) from None
 
 

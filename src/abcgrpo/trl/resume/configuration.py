@@ -13,23 +13,46 @@ FREE = {
     "output_dir", "run_name", "project", "report_to", "disable_tqdm", "log_level", "log_level_replica",
     "log_on_each_node", "save_only_model", "save_strategy", "save_steps", "save_on_each_node", "save_total_limit",
     "resume_from_checkpoint", "resume_minutes", "local_rank", "push_to_hub", "hub_token", "hub_private_repo",
-    "hub_model_id", "hub_strategy", "hub_always_push", "hub_revision",
+    "hub_model_id", "hub_strategy", "hub_always_push", "hub_revision", "trackio_space_id", "trackio_bucket_id",
+    "trackio_static_space_id", "logging_strategy", "logging_steps", "logging_first_step", "logging_nan_inf_filter",
+    "log_completions", "log_multimodal", "num_completions_to_print", "log_unique_prompts", "log_completions_hub_repo",
+    "dataloader_num_workers", "dataloader_pin_memory", "dataloader_persistent_workers", "dataloader_prefetch_factor",
+    "dataloader_multiprocessing_context", "skip_memory_metrics", "include_num_input_tokens_seen", "ddp_timeout",
+    "torch_empty_cache_steps", "update_entropy", "max_failed_rewards", "max_skipped_in_a_row", "warn_ratio_above",
+    "warn_mismatch_above", "warn_kl_above", "resume_as_another_run",
 }  # fmt: skip
-"""Arguments that change neither weights nor metrics, so that they may differ when a run goes on."""
+"""Arguments that change no weight, so that they may differ when a run goes on."""
+
+LENGTH = {"max_steps", "num_train_epochs"}
+"""Arguments that change no weight of the steps before either's end, where the learning rate does not depend on them."""
+
+NEVER = {"model", "optim"}
+"""What a state cannot be loaded into if it differs."""
 
 
 def configuration_of(trainer: Any) -> dict[str, Any]:
-    """What must be equal for a run to go on: arguments but for secrets, processes, model, data and rewards."""
+    """Of which run a state is: arguments but for secrets, processes, model, data and rewards."""
     model = trainer.accelerator.unwrap_model(trainer.model)
     count = sum(parameter.numel() for parameter in model.parameters())
     data = trainer.train_dataset
     return {
-        **{name: value for name, value in without_secrets(trainer.args.to_dict()).items() if name not in FREE},
+        **without_secrets(trainer.args.to_dict()),
         "processes": trainer.accelerator.num_processes,
         "model": f"{type(model).__name__} with {count} parameters",
         "training set": f"{len(data)} rows, {data._fingerprint}" if isinstance(data, Dataset) else "a stream",
         "rewards": list(trainer.reward_func_names),
     }
+
+
+def comparable(configuration: dict[str, Any], args: Any) -> dict[str, Any]:
+    """The settings that must be equal for a run with these arguments to go on exactly."""
+    constant = args.lr_scheduler_type == "constant"
+    if args.lr_scheduler_type == "constant_with_warmup":
+        constant = args.warmup_steps == 0 or args.warmup_steps >= 1  # below 1 it is a share of all steps
+    if (args.eval_steps or 1) < 1:
+        constant = False  # a share of all steps, and an evaluation draws random numbers
+    free = FREE | LENGTH if constant else FREE
+    return {name: value for name, value in configuration.items() if name not in free}
 
 
 def versions() -> dict[str, str]:

@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -22,6 +23,20 @@ def save_packed(value: Any, stem: Path) -> None:
     content = _packed(value, "", tensors)
     save_file(tensors, stem.with_suffix(".safetensors"))
     stem.with_suffix(".json").write_text(json.dumps(content, allow_nan=False), encoding="utf-8")
+
+
+def packable(value: Any) -> Any:
+    """The value as `save_packed` can keep it, for what is only shown: numpy's numbers as Python's, the rest as None.
+
+    None, not text, so that a column of dates or images stays one of that kind when it is shown with later rows.
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, dict):
+        return {str(key): packable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [packable(item) for item in value]
+    return value if value is None or isinstance(value, Tensor | str | bool | int | float) else None
 
 
 def load_packed(stem: Path, device: torch.device | str = "cpu") -> Any:

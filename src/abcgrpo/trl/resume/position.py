@@ -7,6 +7,8 @@ from typing import Any
 
 from trl.trainer.utils import strip_images_from_messages
 
+from abcgrpo.trl.resume.packing import packable
+
 COUNTERS = (
     "_step",
     "_current_train_step_time",
@@ -23,6 +25,7 @@ def position_of(trainer: Any) -> dict[str, Any]:
     used_up = trainer._step % generate_every == 0
     return {
         "counters": {name: getattr(trainer, name) for name in COUNTERS},
+        "first_step": getattr(trainer, "_initial_global_step", 0),  # from which transformers ≥ 5.19 counts
         "rollout": None if used_up else trainer._buffered_inputs,
         "loss": trainer._tr_loss,
         "metrics": {mode: dict(values) for mode, values in trainer._metrics.items()},
@@ -34,7 +37,7 @@ def restore_position(trainer: Any, position: dict[str, Any]) -> None:
     """Put back what `position_of` kept."""
     for name, value in position["counters"].items():
         setattr(trainer, name, value)
-    trainer._initial_global_step = 0  # from which transformers ≥ 5.19 counts: of the run, not of this session
+    trainer._initial_global_step = position["first_step"]  # of the run, not of this session
     trainer._buffered_inputs = position["rollout"]
     trainer._tr_loss = position["loss"].to(trainer.args.device)
     for mode, values in position["metrics"].items():
@@ -48,10 +51,10 @@ def restore_position(trainer: Any, position: dict[str, Any]) -> None:
 
 
 def _completions_table(trainer: Any) -> dict[str, Any]:
-    """What `log_completions` would show next; images are not kept."""
+    """What `log_completions` would show next. Images, dates and the like are not kept: a table ends no run."""
     if not trainer.log_completions:
         return {}
     logs = trainer._logs
     texts = {name: [strip_images_from_messages(m) for m in logs[name]] for name in ("prompt", "completion")}
     nested = {name: {key: list(values) for key, values in logs[name].items()} for name in ("rewards", "extra")}
-    return texts | nested | {"advantages": list(logs["advantages"]), "images": [None] * len(logs["images"])}
+    return packable(texts | nested) | {"advantages": list(logs["advantages"]), "images": [None] * len(logs["images"])}

@@ -19,9 +19,10 @@ from abcgrpo.errors import UserError
 from abcgrpo.trl.component import Component
 from abcgrpo.trl.config import option
 from abcgrpo.trl.resume import checkpoints
-from abcgrpo.trl.resume.configuration import configuration_of, versions
+from abcgrpo.trl.resume.configuration import NEVER, comparable, configuration_of, versions
 from abcgrpo.trl.resume.packing import load_packed, save_packed
 from abcgrpo.trl.resume.position import position_of, restore_position
+from abcgrpo.trl.resume.settings import Settings
 from abcgrpo.trl.resume.signals import StopSignals
 
 logger = logging.getLogger(__name__)
@@ -59,6 +60,9 @@ class Resume(Component):
         """A signal ended training before its last step."""
         self.staging: Path | None = None
         """Where the host is to write, while a checkpoint is written."""
+        self.continued_from: list[dict[str, Any]] = []
+        """The states of other runs that this one went on from: path, step, what was different."""
+        self._changes: list[str] = []  # what makes this another run than that of the state it goes on from
         self._signals = StopSignals()
         self._point: Path | None = None
         self._saved_at: dict[Path, int] = {}
@@ -78,10 +82,11 @@ class Resume(Component):
         return self._earlier_seconds
 
     def state_dict(self) -> dict[str, Any]:
-        return {"seconds": self.seconds}
+        return {"seconds": self.seconds, "continued_from": self.continued_from}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._earlier_seconds = state["seconds"]
+        self.continued_from = state["continued_from"]
 
     # -- the run -------------------------------------------------------------------------------------------------------
 
@@ -90,6 +95,7 @@ class Resume(Component):
         """Inside, the host trains, from the checkpoint that is given out."""
         args = self.trainer.args
         self._point = self._found(wanted) if wanted else None
+        self._changes = []
         if self._point is not None:
             self._check(self._point)
         self.interrupted = False
@@ -180,7 +186,7 @@ class Resume(Component):
             if trainer.args.should_save:
                 if resumable:
                     staged = folder / checkpoints.STAGING / name
-                    checkpoints.describe(staged, configuration_of(trainer), versions())
+                    checkpoints.describe(staged, configuration_of(trainer), versions(), self.continued_from)
                 self._point_best(folder, name)
                 checkpoints.publish(folder, name)
             trainer.accelerator.wait_for_everyone()
@@ -232,17 +238,35 @@ class Resume(Component):
         return found
 
     def _check(self, checkpoint: Path) -> None:
-        if self.trainer.args.ignore_data_skip:
+        trainer = self.trainer
+        if trainer.args.ignore_data_skip:
             raise ValueError("ignore_data_skip would begin the data anew, so the run would not go on exactly")
+        another = option(trainer.args, "resume_as_another_run")
+        if another and not checkpoints.is_described(checkpoint):
+            self._changes = ["it was written by another trainer"]
+            return
         known = checkpoints.read_description(checkpoint)
-        if different := checkpoints.differences(known["configuration"], configuration_of(self.trainer)):
-            listed = "\n".join(f"  {line}" for line in different)
+        pair = (known["configuration"], configuration_of(trainer))
+        self._changes = different = checkpoints.differences(*(comparable(one, trainer.args) for one in pair))
+        listed = "\n".join(f"  {line}" for line in different)
+        if different and not another:
             raise UserError(
                 f"{checkpoint} is of another run and cannot be resumed from:\n{listed}\nGive the same settings, or "
-                f"another output_dir."
+                f"another output_dir. To go on all the same, with a run that is another one from there on, set "
+                f"resume_as_another_run."
             )
+        if any(line.split(" was ")[0] in NEVER for line in different):
+            raise UserError(f"{checkpoint} cannot be loaded into another model or optimizer:\n{listed}")
         if changed := checkpoints.differences(known["versions"], versions()):
             logger.warning("Resumed with other versions, so not bit for bit: %s", "; ".join(changed))
+
+    @contextmanager
+    def loading_optimizer(self) -> Iterator[None]:
+        """Inside, the host loads optimizer and schedule. Of another run they keep the state, not the settings."""
+        settings = Settings(self.trainer.optimizer, self.trainer.lr_scheduler)
+        yield
+        if self._changes:
+            settings.put_back()
 
     def restore(self) -> None:
         """Put back what `_save_state` kept; the host has restored the rest, and loads random states afterwards."""
@@ -250,6 +274,14 @@ class Resume(Component):
         self._session_started = self._last_saved = time.monotonic()
         self._saved_at.clear()
         if self._point is None:
+            return
+        trainer.state.compute_steps(trainer.args, trainer.state.max_steps)  # the host keeps the checkpoint's
+        if self._changes:
+            step = trainer.state.global_step
+            logger.warning(
+                "From step %d on this run is another than that of %s: %s", step, self._point, "; ".join(self._changes)
+            )
+            self.continued_from.append({"checkpoint": str(self._point), "step": step, "changes": self._changes})
             return
         state = load_packed(self._position_file(self._point), trainer.accelerator.device)
         restore_position(trainer, state)

@@ -77,7 +77,8 @@ class FastUpdate(Component):
         self._old_deferred = False  # the rollout being prepared has none yet
         self._old_elided = range(0)  # micro-batches of the rollout that need none
         self._stock_width = 0  # columns of the rollout as TRL padded it
-        self._told_multimodal = False
+        self._own_path = False  # the rollout is one that only TRL's own path takes
+        self._told: set[str] = set()
         self._pass: _UpdatePass | None = None
 
     def choose_parts(self) -> None:
@@ -98,11 +99,16 @@ class FastUpdate(Component):
 
     def state_dict(self) -> dict[str, Any]:
         """What is known of the rollout that is being used up."""
-        return {"old_elided": [self._old_elided.start, self._old_elided.stop], "stock_width": self._stock_width}
+        return {
+            "old_elided": [self._old_elided.start, self._old_elided.stop],
+            "stock_width": self._stock_width,
+            "own_path": self._own_path,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._old_elided = range(*state["old_elided"])
         self._stock_width = state["stock_width"]
+        self._own_path = state["own_path"]
 
     # -- rollout: score, plan, then old log-probs ----------------------------------------------------------------------
 
@@ -131,20 +137,44 @@ class FastUpdate(Component):
             return
         self._stock_width = batches[0]["prompt_ids"].size(1) + batches[0]["completion_ids"].size(1)
         self._old_elided = range(0)
-        if MULTIMODAL & batches[0].keys():
-            if not self._told_multimodal:
-                logger.warning("Fast update: multimodal rollouts take TRL's own path.")
-                self._told_multimodal = True
+        self._own_path = False
+        if why := self._why_own_path(batches):
+            self._own_path = True
+            if why not in self._told:
+                logger.warning("Fast update: rollouts with %s take TRL's own path.", why)
+                self._told.add(why)
+            if self._old_deferred:
+                self._fill_old_logps_as_trl(batches)
             return
         accumulation = self.trainer.args.gradient_accumulation_steps
         if self.parts.move:
             for start in range(0, len(batches), accumulation):
                 self._move_rows(batches[start : start + accumulation])
         if self._old_deferred:
-            if self.parts.whole_steps:
+            if self.parts.whole_steps and not self.trainer.reads_old_logprobs_first:
                 start = self.trainer.place_in_rollout
                 self._old_elided = range(start, start + accumulation)
             self._fill_old_logps([batch for i, batch in enumerate(batches) if i not in self._old_elided])
+
+    def _why_own_path(self, batches: list[Batch]) -> str:
+        """What this rollout holds, on any rank, that only TRL's own path takes; "" for nothing."""
+        if MULTIMODAL & batches[0].keys():
+            return "images"
+        empty = torch.stack([(batch["prompt_mask"].sum(1) == 0).any() for batch in batches]).any()
+        accelerator = self.trainer.accelerator
+        anywhere: Any = accelerator.reduce(empty.float(), "sum") if accelerator.num_processes > 1 else empty
+        return "an empty prompt, after which nothing predicts the first token," if anywhere.item() > 0 else ""
+
+    @torch.no_grad()
+    def _fill_old_logps_as_trl(self, batches: list[Batch]) -> None:
+        for batch in batches:
+            ids = torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1)
+            mask = torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1)
+            with self._without_checkpointing():
+                logprobs, _, _ = self.trainer._get_per_token_logps_and_entropies(
+                    self.trainer.model, ids, mask, batch["completion_ids"].size(1)
+                )
+            batch["old_per_token_logps"] = logprobs
 
     def _move_rows(self, step: list[Batch]) -> None:
         """Deal the rows of one optimizer step, of all ranks, to its micro-batches anew."""
@@ -177,7 +207,7 @@ class FastUpdate(Component):
 
     def loss_begins(self, passed: LossPass, metrics: Metrics) -> None:
         self._pass = None
-        if self._on and passed.training and not MULTIMODAL & passed.batch.keys():
+        if self._has_part_in(passed):
             active = self.trainer.rows_with_signal(passed.batch) if self.parts.skip else None
             self._pass = _UpdatePass(active, elided=self.trainer.place_in_rollout in self._old_elided)
 
@@ -196,9 +226,12 @@ class FastUpdate(Component):
         self._pass = None
 
     def step_ends(self, passed: LossPass, metrics: Metrics) -> None:
-        if self._on and passed.training and not MULTIMODAL & passed.batch.keys():
+        if self._has_part_in(passed):
             for name, value in self._counts.metrics(self.trainer.accelerator).items():
                 metrics[name].append(value)
+
+    def _has_part_in(self, passed: LossPass) -> bool:
+        return self._on and passed.training and not self._own_path and not MULTIMODAL & passed.batch.keys()
 
     @property
     def _entropy_is_measured(self) -> bool:
@@ -226,6 +259,7 @@ class FastUpdate(Component):
             # Nothing may use it; if something did, NaN would tell.
             return torch.full_like(forward.ids[:, -forward.length :], torch.nan, dtype=torch.float32), None
         ours = self.trainer.model.training and (parts.skip or parts.layout != "stock") and forward.plain
+        ours = ours and not self._own_path
         if not ours or (current is None and forward.entropy):
             if current is not None:
                 current.positions = forward.ids.numel()
@@ -240,7 +274,7 @@ class FastUpdate(Component):
             measured = forward.entropy and passed.entropies_are_whole
             scores = self._score_active(arguments, passed.batch, current.active, measured)
         current.positions = scores.positions
-        if current.elided and self.trainer.num_iterations > 1:  # a later iteration needs them as old ones
+        if current.elided:  # a later iteration needs them as old ones, and a subclass's loss may read them
             passed.batch.setdefault("old_per_token_logps", scores.logprobs.detach())
         return scores.logprobs, scores.entropies if forward.entropy else None
 

@@ -1,0 +1,78 @@
+"""Would another rule have mattered? By hand, and from the logs that the authors published."""
+
+import json
+
+import pytest
+
+from abcgrpo.report import load, write
+from abcgrpo.report.logs import Series
+from abcgrpo.report.records import RunRecord
+from abcgrpo.report.shadow import shadow_figures, shadow_sentences
+from abcgrpo.report.summary import summarize
+from tests.report.published import log, needs_published_logs
+
+
+def seed(number: int, first: float, second: float) -> RunRecord:
+    names: Series = {
+        "shadow/removed/trained": {1: 0.0, 2: first},
+        "shadow/removed/trained/q3": {1: 0.0, 2: first},
+        "shadow/removed/open": {1: 0.0, 2: 0.0},
+        "shadow/removed/abc_grpo": {1: 0.0, 2: second},
+        "shadow/distance/trained/open": {1: 0.0, 2: first},
+        "shadow/distance/trained/abc_grpo": {1: 0.0, 2: second - first},
+    }
+    return RunRecord("GRPO", number, names, {"recipe": {}})
+
+
+def test_means_over_steps_and_seeds() -> None:
+    runs = [seed(0, 0.01, 0.05), seed(1, 0.03, 0.07)]
+    found = shadow_figures(runs)
+    assert found is not None
+    assert found["removed"]["trained"] == {"all": pytest.approx(0.01), "q3": pytest.approx(0.01)}
+    assert found["removed"]["abc_grpo"]["all"] == pytest.approx(0.03)
+    assert found["distance"]["abc_grpo"]["trained"] == found["distance"]["trained"]["abc_grpo"] == pytest.approx(0.02)
+    (said,) = shadow_sentences({"GRPO": runs})
+    assert "removed 1% of the gradient's mass" in said
+    assert "abc_grpo would have changed the most, 2% of that mass, and open the least, 1%" in said
+
+
+def test_without_shadow_rules_clip_events_are_the_bound() -> None:
+    runs = [RunRecord("GRPO", 0, {"clip/q1": {1: 0.0, 2: 0.001}, "clip/q3": {1: 0.0, 2: 0.002}}, None)]
+    assert shadow_figures(runs) is None
+    (said,) = shadow_sentences({"GRPO": runs})
+    assert "0.15% of its tokens left 0.8 … 1.2 in Q1, Q3" in said
+    assert "Of Q2 and Q4 the log says nothing" in said
+    assert shadow_sentences({"A": [RunRecord("A", 0, {"entropy": {1: 1.0}}, None)]}) == []
+
+
+def test_the_page_has_the_sentence_and_the_table(tmp_path) -> None:
+    history = [
+        {"step": step} | {name: values[step] for name, values in seed(0, 0.01, 0.05).metrics.items()} for step in (1, 2)
+    ]
+    state = tmp_path / "trainer_state.json"
+    state.write_text(json.dumps({"log_history": history}))
+    write(load([], [("GRPO", state)]), tmp_path / "out")
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Would another rule have mattered?" in page
+    assert "abc_grpo would have changed the most, 2% of that mass" in page
+    assert "2.500" in page  # abc_grpo's removed mass, in percent
+
+
+@needs_published_logs
+@pytest.mark.parametrize(
+    ("size", "method", "percent", "outer"),
+    [
+        ("1.7B", "grpo", 0.058, None),
+        ("4B", "grpo", 0.065, None),
+        ("1.7B", "abc-grpo", 0.20, 0.12),
+        ("4B", "abc-grpo", 0.17, 0.09),
+    ],
+)
+def test_the_share_of_tokens_that_the_published_runs_clip(size: str, method: str, percent: float, outer) -> None:
+    (arm,) = summarize(load([], [("A", log(size, method))]))["arms"].values()
+    events = arm["clip_fraction"]
+    assert 100 * sum(value or 0 for value in events.values()) == pytest.approx(percent, abs=0.005 if outer else 0.0005)
+    if outer:
+        assert 100 * (events["q2"] + events["q4"]) == pytest.approx(outer, abs=0.005)
+    else:
+        assert events["q2"] is None
