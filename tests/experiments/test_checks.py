@@ -1,6 +1,7 @@
 """Experiments and recipes that cannot work: each is refused before anything runs, in a paragraph, with exit code 2."""
 
 import json
+import re
 import sys
 import tomllib
 from pathlib import Path
@@ -197,10 +198,10 @@ def test_a_bare_installation_names_the_extra(tmp_path, monkeypatch, capsys, word
 def test_the_extras_are_those_of_the_package():
     """Distributions whose modules have other names are listed here; the others are imported by their own."""
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
-    modules = {"vl-convert-python": "vl_convert"}
+    modules = {"vl-convert-python": "vl_convert", "reasoning-gym": "reasoning_gym"}
     declared = {}
     for extra, requirements in project["optional-dependencies"].items():
-        names = [each.split(">")[0].split("[")[0].strip() for each in requirements]
+        names = [re.split(r"[>=\[]", each)[0].strip() for each in requirements]
         declared[extra] = {modules.get(name, name) for name in names}
     for extra, known in extras.MODULES.items():
         brought = declared[extra] - {"abcgrpo"} | (declared["grading"] if "abcgrpo" in declared[extra] else set())
