@@ -6,9 +6,10 @@ from importlib.util import find_spec
 from abcgrpo.errors import UserError
 
 MODULES = {
-    "grading": ("math_verify",),
-    "trl": ("trl", "transformers", "accelerate", "datasets", "safetensors", "scipy", "math_verify"),
+    "grading": ("sympy",),
+    "trl": ("trl", "transformers", "accelerate", "datasets", "safetensors", "scipy", "sympy"),
     "server": ("openai",),
+    "ray": ("ray",),
     "reasoning-gym": ("reasoning_gym",),
     "report": ("altair", "vl_convert", "jinja2", "scipy", "tensorboard"),
 }

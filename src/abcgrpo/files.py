@@ -72,6 +72,19 @@ def locked(directory: Path, refusal: str) -> Iterator[None]:
         yield
 
 
+def is_locked(directory: Path) -> bool:
+    """Whether another process is inside `locked` of this directory."""
+    path = directory / ".lock"
+    if not path.exists():
+        return False
+    with path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `plain(value)` as indented JSON, atomically."""
     write_text(path, json.dumps(plain(value), indent=2, allow_nan=False, ensure_ascii=False) + "\n")

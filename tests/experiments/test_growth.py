@@ -9,6 +9,7 @@ import pytest
 from abcgrpo.cli.evaluate import evaluate as evaluate_command
 from abcgrpo.errors import UserError
 from abcgrpo.experiments.growth import changes
+from abcgrpo.experiments.jobs import Worker
 from abcgrpo.experiments.runner import ExperimentRunner
 from abcgrpo.experiments.specification import Experiment
 from abcgrpo.experiments.status import status, summary, terminal
@@ -31,10 +32,10 @@ LARGE = SMALL | {
 }
 
 
-class Here(ExperimentRunner):
+class Here(Worker):
     """Jobs in this process: training leaves the base as its model, evaluation is real."""
 
-    def _command(self, job, place, *arguments):
+    def command(self, job, place, *arguments):
         kind, *rest = arguments
         if kind == "train":
             checkpoint = job.training / "checkpoint-2"
@@ -76,8 +77,14 @@ def one_at_a_time():
         yield
 
 
-def run(content: dict, output: Path) -> Here:
-    runner = Here(Experiment.model_validate(content), output)
+def opened(content: dict, output: Path, worker: type[Worker] = Here) -> ExperimentRunner:
+    runner = ExperimentRunner(Experiment.model_validate(content), output)
+    runner.worker = worker(runner.experiment)
+    return runner
+
+
+def run(content: dict, output: Path) -> ExperimentRunner:
+    runner = opened(content, output)
     assert runner.run() == {}
     return runner
 
@@ -129,7 +136,7 @@ def test_the_report_is_that_of_the_large_study(grown, at_once, tmp_path):
 
 
 def test_the_same_again_is_no_change(grown):
-    runner = Here(Experiment.model_validate(LARGE), grown[0])
+    runner = opened(LARGE, grown[0])
     assert runner.changes == []
     assert len(read_json(grown[0] / "experiment.json")["history"]) == 1
 
@@ -150,7 +157,7 @@ def test_the_same_again_is_no_change(grown):
 )
 def test_what_would_mix_settings_or_leave_runs_out_is_refused(grown, change, message):
     with pytest.raises(UserError) as refused:
-        Here(Experiment.model_validate(LARGE | change), grown[0])
+        opened(LARGE | change, grown[0])
     assert message in str(refused.value)
     assert "another --output" in str(refused.value)
 
@@ -164,7 +171,7 @@ def test_conditions_may_be_added_to_conditions():
 
 def test_without_results_everything_may_change(tmp_path):
     write_json(tmp_path / "experiment.json", SMALL)
-    assert Here(Experiment.model_validate(SMALL | {"num_problems": 7}), tmp_path).changes == []
+    assert opened(SMALL | {"num_problems": 7}, tmp_path).changes == []
 
 
 def test_status_of_a_finished_study(grown):
@@ -181,16 +188,16 @@ def test_status_while_it_runs_and_after_a_failure(tmp_path):
     seen = []
 
     class Failing(Here):
-        def _command(self, job, place, *arguments):
+        def command(self, job, place, *arguments):
             write_json(job.progress_file, {"name": "training", "done": 3, "total": 12, "note": "reward 0.10"})
-            seen.append((job.name, status(self.output)))
+            seen.append((job.name, status(tmp_path / "out")))
             if job.name == "GRPO, seed 1":
                 job.error_file.write_text("The reward failed.\nTwice.")
                 raise RuntimeError
             job.progress_file.unlink()
-            super()._command(job, place, *arguments)
+            super().command(job, place, *arguments)
 
-    runner = Failing(Experiment.model_validate(SMALL | {"seeds": [1]}), tmp_path / "out")
+    runner = opened(SMALL | {"seeds": [1]}, tmp_path / "out", Failing)
     assert list(runner.run()) == ["GRPO, seed 1"]
     name, found = seen[0]
     assert found["running"]

@@ -2,9 +2,10 @@ from pathlib import Path
 
 import pytest
 
+from abcgrpo.experiments.jobs import Job, device_places
 from abcgrpo.experiments.plan import cannot_conclude, plan
-from abcgrpo.experiments.runner import ExperimentRunner, device_places
-from abcgrpo.experiments.specification import Experiment, read_experiment
+from abcgrpo.experiments.runner import ExperimentRunner
+from abcgrpo.experiments.specification import Experiment, Resources, read_experiment
 from abcgrpo.files import write_json
 
 
@@ -53,11 +54,15 @@ def test_time_by_finished_runs(tmp_path, monkeypatch):
     assert "Time: about 21 min for the runs that are left, 14 of 16" in text(experiment(8), tmp_path)
 
 
+def jobs(count: int, **resources) -> list[Job]:
+    return [Job(f"job {number}", Path("out"), {}, Resources(**resources)) for number in range(count)]
+
+
 def test_a_job_for_each_core_and_a_core_for_each_job(monkeypatch):
     monkeypatch.setattr("os.sched_getaffinity", lambda _: range(4), raising=False)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    assert device_places(9) == [{"OMP_NUM_THREADS": "1"}] * 4
-    assert device_places(2) == [{"OMP_NUM_THREADS": "2"}] * 2
+    assert device_places(jobs(9)) == [{"OMP_NUM_THREADS": "1"}] * 4
+    assert device_places(jobs(2)) == [{"OMP_NUM_THREADS": "2"}] * 2
 
 
 @pytest.mark.parametrize(("visible", "names"), [(None, ["0", "1", "2"]), ("4,7", ["4", "7"])])
@@ -67,7 +72,7 @@ def test_a_job_for_each_gpu(monkeypatch, visible, names):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert device_places(9) == [{"CUDA_VISIBLE_DEVICES": name} for name in names]
+    assert device_places(jobs(9)) == [{"CUDA_VISIBLE_DEVICES": name} for name in names]
 
 
 def test_the_family_covers_all_conditions(tmp_path):

@@ -30,7 +30,7 @@ def export(
     The rows, their order and their prompts are those of [bold]train[/bold] and [bold]evaluate[/bold]. Example:
     [bold]abcgrpo export train.parquet --task my_task.py --dataset problems.jsonl[/bold]
     """
-    require_modules("abcgrpo export", ["pyarrow", "math_verify"], "trl")
+    require_modules("abcgrpo export", ["pyarrow", "sympy"], "trl")
     from abcgrpo.tasks import TrainingData, get_task
     from abcgrpo.tasks.benchmarks import load_benchmark
     from abcgrpo.tasks.parquet import verl_rows, write_parquet

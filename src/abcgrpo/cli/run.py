@@ -16,6 +16,13 @@ from abcgrpo.extras import require_extras
 def run(
     experiment: Annotated[str, typer.Argument(help="A YAML file, or the name of a shipped experiment: quickstart.")],
     output: Annotated[Path | None, typer.Option(help="Default: runs/ and the experiment's name.")] = None,
+    on: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ray[:ADDRESS]",
+            help="Do the jobs on a Ray cluster: the one that runs here, or the one at an address.",
+        ),
+    ] = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Run nothing: say what the experiment will show, and what it cannot.")
     ] = False,
@@ -26,7 +33,8 @@ def run(
     questions and samples may be added to the file afterwards: what is new is run. An arm that fails does not stop the
     others; the exit code is then 1. Another terminal sees it with [bold]abcgrpo status[/bold].
     """
-    require_extras("abcgrpo run", "trl", "report")
+    require_extras("abcgrpo run", "trl", "report", *(["ray"] if on else []))
+    address = ray_address(on)
     from abcgrpo.experiments.checks import check_experiment
     from abcgrpo.experiments.plan import cannot_conclude
     from abcgrpo.experiments.plan import plan as planned
@@ -45,7 +53,7 @@ def run(
         raise UserError("\n".join(obstacles))
     if impossible := cannot_conclude(runner.experiment):
         print(impossible, file=sys.stderr, flush=True)
-    failures = runner.run()
+    failures = runner.run(address)
     if len(failures) == 0 or any((directory / "arms").glob("*/seed-*/evaluated.json")):
         write_report([directory], directory / "report")
     if failures:
@@ -53,3 +61,19 @@ def run(
         for name, reason in failures.items():
             print(f"- {name}: {reason}", file=sys.stderr)
         sys.exit(1)
+
+
+def ray_address(on: str | None) -> str | None:
+    """The address in `ray` or `ray:ADDRESS`; `auto` stands for the cluster that runs here.
+
+    Raises:
+        UserError: it is something else.
+    """
+    if on is None:
+        return None
+    engine, _, address = on.partition(":")
+    if engine != "ray":
+        raise UserError(
+            f"--on {on!r} is not understood: write --on ray, or --on ray:ADDRESS such as ray:10.0.0.1:6379."
+        )
+    return address or "auto"

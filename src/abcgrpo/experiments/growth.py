@@ -28,12 +28,15 @@ def changes(known: dict[str, Any], experiment: Experiment, where: str) -> list[s
     found: list[str] = []
     for name in Experiment.model_fields:
         before, now = known.get(name), wanted[name]
-        if before == now and (name != "arms" or list(before) == list(now)):  # of which the first is the baseline
+        if before == now and (name != "arms" or list(before or {}) == list(now)):  # of which the first is the baseline
             continue
         if name in ("arms", "conditions"):
             _names(name, before or {}, now, refused, found)
         elif name == "seeds":
             _listed("seeds", before or [], now, refused, found)
+        elif name == "resources":
+            if (was := (before or {}).get("processes", 1)) != now["processes"]:
+                refused.append(f"processes of a job were {was}, are {now['processes']}")
         elif name == "evaluation":
             _evaluation(before or {}, now, refused, found)
         else:

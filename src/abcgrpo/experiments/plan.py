@@ -3,7 +3,8 @@
 from abcgrpo.comparison.compare import FEWEST_SEEDS, RULE, limits
 from abcgrpo.comparison.power import detectable_effect_in_deviations
 from abcgrpo.comparison.significance import smallest_p_value
-from abcgrpo.experiments.runner import ExperimentRunner, device_places
+from abcgrpo.experiments.jobs import device_places
+from abcgrpo.experiments.runner import ExperimentRunner
 from abcgrpo.experiments.specification import Experiment
 from abcgrpo.progress import duration
 from abcgrpo.tasks import spec_text
@@ -82,5 +83,5 @@ def _time(runner: ExperimentRunner) -> str:
     if not took:
         return f"Time: not known; there is no finished run in {runner.output} to judge by."
     left = runs - len(took)
-    seconds = left * sum(map(sum, took)) / len(took) / len(device_places(len(runner.jobs)))
+    seconds = left * sum(map(sum, took)) / len(took) / len(device_places(runner.jobs))
     return f"Time: about {duration(seconds)} for the runs that are left, {left} of {runs}, judged by the finished ones."

@@ -1,4 +1,4 @@
-"""Runs an experiment: every training run and every evaluation is a command of this package, in a process of its own.
+"""Runs an experiment: all its jobs, on this machine or on a Ray cluster.
 
     <output>/experiment.json                      what is being run
     <output>/base/evaluation/                     samples of the base
@@ -7,16 +7,11 @@
     <output>/report/
 
 With conditions there is an `arms` for each, in <output>/conditions/<condition>/.
-
-What is finished is not done again. A training run or an evaluation that was cut short goes on.
 """
 
-import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -28,51 +23,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from abcgrpo.errors import UserError
-from abcgrpo.evaluation.models import checkpoints_of
 from abcgrpo.evaluation.store import SAMPLES
 from abcgrpo.experiments.board import Board, JobState
 from abcgrpo.experiments.growth import HISTORY, changes
-from abcgrpo.experiments.specification import EvaluationPlan, Experiment
-from abcgrpo.files import locked, plain, read_json, write_json, write_yaml
-from abcgrpo.progress import ERROR_FILE, PROGRESS_FILE
-from abcgrpo.run_files import BASE, EVALUATED, EVALUATION, EXPERIMENT, MANIFEST, PROGRESS, TRAINING, job_directory
-from abcgrpo.tasks import get_task, spec_text
-from abcgrpo.tasks.benchmarks import file_grader
-
-
-class CommandFailed(Exception):
-    """A command ended with another exit code than 0; the message has its error and says where its output is."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """Commands that follow one another: a training run and its evaluation, or the base's evaluation."""
-
-    name: str
-    directory: Path
-    recipe: dict | None = None
-    """What to train with; None for the base."""
-
-    @property
-    def progress_file(self) -> Path:
-        """Where the job's current command reports how far it is."""
-        return self.directory / PROGRESS
-
-    @property
-    def error_file(self) -> Path:
-        """Where the job's current command leaves the reason of its failure."""
-        return self.directory / ERROR_FILE
-
-    @property
-    def training(self) -> Path:
-        """The training run's directory."""
-        return self.directory / TRAINING
-
-    @property
-    def evaluations(self) -> Path:
-        """Where samples go, a directory for each model."""
-        return self.directory / EVALUATION
+from abcgrpo.experiments.jobs import Job, Worker, device_places, in_words, seconds_of_finished
+from abcgrpo.experiments.specification import Experiment
+from abcgrpo.files import locked, plain, read_json, write_json
+from abcgrpo.run_files import BASE, EXPERIMENT, MANIFEST, PROGRESS, TRAINING, job_directory
 
 
 @dataclass
@@ -89,7 +46,8 @@ class ExperimentRunner:
     changes: list[str] = field(init=False, default_factory=list)
     """What is other than when the results that the directory holds were made, in words."""
     _history: list[dict[str, Any]] = field(init=False, default_factory=list)
-    _children: set[subprocess.Popen] = field(init=False, default_factory=set, repr=False)
+    worker: Worker = field(init=False)
+    """Does the jobs."""
 
     def __post_init__(self) -> None:
         if (self.output / EXPERIMENT).exists():
@@ -100,6 +58,7 @@ class ExperimentRunner:
                     known = plain(Experiment.model_validate(known).model_dump(mode="json"))
                 self.changes = changes(known, self.experiment, str(self.output))
         self.jobs = list(self._plan())
+        self.worker = Worker(self.experiment)
 
     def _has_results(self) -> bool:
         return any(any(self.output.rglob(name)) for name in (MANIFEST, SAMPLES))
@@ -109,26 +68,30 @@ class ExperimentRunner:
         for run in self.experiment.runs():
             directory = job_directory(self.output, *run)
             recipe = self.experiment.recipe(run.arm, run.seed, str(directory / TRAINING), run.condition)
-            yield Job(run.name, directory, recipe.to_flat())
+            yield Job(run.name, directory, recipe.to_flat(), self.experiment.resources_of(run.arm))
 
-    def run(self) -> dict[str, str]:
+    def run(self, ray_address: str | None = None) -> dict[str, str]:
         """Do what is not done yet, several jobs at a time. Returns what went wrong, by the names of the jobs.
 
         A job that fails does not stop the others. SIGTERM stops all; training runs save where they stand first, as
         they do on Ctrl-C, which reaches them by itself.
 
+        Args:
+            ray_address: of the Ray cluster that does the jobs; None for this machine.
+
         Raises:
-            UserError: another process runs this experiment.
+            UserError: another process runs this experiment, or no machine can do one of its jobs.
         """
         self.output.mkdir(parents=True, exist_ok=True)
         before = signal.signal(signal.SIGTERM, self._stop)
         try:
             with locked(self.output, f"Another process is running the experiment in {self.output}."):
+                run = self._prepared_on_ray(ray_address) if ray_address else self._prepared_here()
                 self._write_down()
                 for job in self.jobs:  # what a session that was killed left would be read as of this one
                     job.progress_file.unlink(missing_ok=True)
                     job.error_file.unlink(missing_ok=True)
-                return self._run()
+                return run()
         finally:
             signal.signal(signal.SIGTERM, before)
 
@@ -140,32 +103,39 @@ class ExperimentRunner:
         write_json(self.output / EXPERIMENT, self.experiment.model_dump(mode="json") | {HISTORY: self._history})
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
-        for child in list(self._children):
-            child.terminate()
+        self.worker.stop()
         raise SystemExit(128 + number)
 
-    def _run(self) -> dict[str, str]:
+    def _states(self) -> dict[str, JobState]:
+        return {job.name: JobState(job.name, job.progress_file, job.recipe is not None) for job in self.jobs}
+
+    def _board(self, states: dict[str, JobState], at_a_time: int) -> Board:
+        return Board(list(states.values()), at_a_time, [sum(each) for each in self.durations()])
+
+    def _prepared_here(self) -> Callable[[], dict[str, str]]:
+        places = device_places(self.jobs)
+        return lambda: self._run_here(places)
+
+    def _run_here(self, places: list[dict[str, str]]) -> dict[str, str]:
         failures: dict[str, str] = {}
-        places = device_places(len(self.jobs))
         free: SimpleQueue[dict[str, str]] = SimpleQueue()
         for place in places:
             free.put(place)
-        states = {job.name: JobState(job.name, job.progress_file, job.recipe is not None) for job in self.jobs}
+        states = self._states()
 
         def do(job: Job) -> None:
             state, place = states[job.name], free.get()
             state.started = time.monotonic()
             try:
-                state.worked = self._do(job, place)
+                state.worked = self.worker.do(job, place)
             except Exception as error:
                 state.failed = True
-                kind = "" if isinstance(error, CommandFailed | UserError) else f"{type(error).__name__}: "
-                failures[job.name] = f"{kind}{error}"
+                failures[job.name] = in_words(error)
             finally:
                 state.ended = time.monotonic()
                 free.put(place)
 
-        board = Board(list(states.values()), len(places), [sum(each) for each in self.durations()])
+        board = self._board(states, len(places))
         with board, ThreadPoolExecutor(len(places)) as pool:
             futures = [pool.submit(do, job) for job in self.jobs]
             try:
@@ -178,92 +148,33 @@ class ExperimentRunner:
                 raise
         return failures
 
+    def _prepared_on_ray(self, address: str) -> Callable[[], dict[str, str]]:
+        from abcgrpo.experiments import on_ray
+
+        on_ray.connect(address)
+        on_ray.require_placeable(self.jobs)
+        on_ray.require_shared(self.output)
+        return self._run_on_ray
+
+    def _run_on_ray(self) -> dict[str, str]:
+        from abcgrpo.experiments import on_ray
+
+        states = self._states()
+        board = self._board(states, on_ray.at_a_time(self.jobs))
+
+        def watch(ended: dict[str, bool | str]) -> None:
+            now = time.monotonic()
+            for name, state in states.items():
+                if state.started is None and (name in ended or state.file.exists()):
+                    state.started = now
+                if name in ended and state.ended is None:
+                    state.ended, state.failed = now, isinstance(ended[name], str)
+                    state.worked = bool(ended[name])
+            write_json(self.output / PROGRESS, board.show())
+
+        with board:
+            return on_ray.run_jobs(self.worker, self.jobs, watch)
+
     def durations(self) -> list[tuple[float, float]]:
         """Seconds of training and of evaluation of every job that is finished."""
-        found = []
-        for job in self.jobs:
-            manifest, evaluated = job.training / MANIFEST, job.directory / EVALUATED
-            if job.recipe is not None and manifest.exists() and evaluated.exists():
-                found.append((read_json(manifest).get("seconds", 0.0), read_json(evaluated).get("seconds", 0.0)))
-        return found
-
-    def _do(self, job: Job, place: dict[str, str]) -> bool:
-        """Train, unless that is done; then take the samples that are missing. Returns whether there was anything."""
-        job.directory.mkdir(parents=True, exist_ok=True)
-        models, worked = [self.experiment.model_name_or_path], False
-        if job.recipe is not None:
-            manifest = job.training / MANIFEST
-            if not manifest.exists() or read_json(manifest)["status"] != "finished":
-                write_yaml(job.directory / "recipe.yaml", job.recipe)
-                self._command(job, place, "train", str(job.directory / "recipe.yaml"))
-                worked = True
-            models = [str(path) for path in checkpoints_of(job.training)]
-        finished, plan = job.directory / EVALUATED, self.experiment.evaluation
-        wanted = {"models": models, "questions": plan.questions, "samples": plan.samples}
-        known = read_json(finished) if finished.exists() else {}
-        if {name: known.get(name) for name in wanted} != wanted:
-            started = time.monotonic()
-            options = [*self._evaluation_options(), "--output", str(job.evaluations)]
-            self._command(job, place, "evaluate", *models, *options)
-            seconds = known.get("seconds", 0.0) + time.monotonic() - started
-            write_json(finished, wanted | {"seconds": round(seconds, 1)})
-            worked = True
-        return worked
-
-    def _evaluation_options(self) -> list[str]:
-        plan: EvaluationPlan = self.experiment.evaluation
-        values = plan.model_dump(exclude={"pass_at_k", "benchmark"})
-        grader = file_grader(plan.benchmark, get_task(self.experiment.task))
-        rewards = ",".join(self.experiment.reward_funcs or ()) or None
-        values |= {"benchmarks": plan.benchmark or spec_text(self.experiment.task)}
-        values |= {"task": grader and grader.found_by, "reward_funcs": rewards}
-        values |= {"prompt_template": self.experiment.prompt_template, "prompt_form": self.experiment.prompt_form}
-        return [f"--{name.replace('_', '-')}={value}" for name, value in values.items() if value is not None]
-
-    def _command(self, job: Job, place: dict[str, str], *arguments: str) -> None:
-        """Run one command of this package with its output in the job's log."""
-        job.progress_file.unlink(missing_ok=True)
-        job.error_file.unlink(missing_ok=True)
-        environment = os.environ | {PROGRESS_FILE: str(job.progress_file)} | place
-        log = job.directory / "log.txt"
-        with log.open("a", encoding="utf-8") as output:
-            command = [sys.executable, "-m", "abcgrpo", *arguments]
-            output.write(f"$ {' '.join(command)}\n")
-            output.flush()
-            # The other end of its input stays open as long as this process lives: `end_with_parent` waits for that.
-            child = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=output, stderr=output)
-            self._children.add(child)
-            code = child.wait()
-            self._children.discard(child)
-            assert child.stdin is not None
-            child.stdin.close()
-        job.progress_file.unlink(missing_ok=True)
-        if code != 0:
-            raise CommandFailed(f"`abcgrpo {arguments[0]}` {_reason(code, job.error_file)} (its output: {log})")
-
-
-def _reason(code: int, error_file: Path) -> str:
-    """Why a command failed: in its own words, or by the signal that ended it."""
-    if error_file.exists():
-        return f"failed: {error_file.read_text(encoding='utf-8', errors='replace').strip()}"
-    if code < 0:
-        memory = "; the system does so where memory runs out" if -code == signal.SIGKILL else ""
-        return f"was ended by {signal.Signals(-code).name}{memory}"
-    return f"ended with exit code {code} and said no reason"
-
-
-def device_places(jobs: int) -> list[dict[str, str]]:
-    """The environment of each of the jobs that run at a time.
-
-    On GPUs one job for each, which sees no other. On a CPU one for each core with one thread, since threads of several
-    processes contend; fewer jobs than cores share the cores out.
-    """
-    import torch
-
-    if torch.cuda.is_available():
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-        names = visible.split(",") if visible else [str(index) for index in range(torch.cuda.device_count())]
-        return [{"CUDA_VISIBLE_DEVICES": name} for name in names[:jobs]]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = min(jobs, cores)
-    return [{"OMP_NUM_THREADS": str(cores // workers)}] * workers
+        return seconds_of_finished(self.jobs)

@@ -3,7 +3,7 @@
 from importlib.resources import files
 from pathlib import Path
 
-from abcgrpo.errors import unknown_name
+from abcgrpo.errors import UserError, unknown_name
 
 SHIPPED = Path(str(files("abcgrpo") / "recipes"))
 """Experiments (`quickstart.yaml`) and a folder of recipes for each model; beside them `NOT_OURS`."""
@@ -35,3 +35,20 @@ def run_name(path: Path) -> str:
     """What the run of a recipe is called: folder/stem of a shipped one, the stem of any other."""
     folder = path.resolve().parent
     return f"{folder.name}/{path.stem}" if folder.parent == SHIPPED.resolve() else path.stem
+
+
+def launch_configuration(name_or_path: str) -> Path:
+    """A launch configuration of accelerate: a path, or the name of a shipped one (ddp, fsdp2, zero2, zero3).
+
+    Raises:
+        UserError: neither.
+    """
+    path = Path(name_or_path)
+    if path.suffix in (".yaml", ".yml"):
+        if not path.is_file():
+            raise UserError(f"resources: launch: {path} does not exist.")
+        return path
+    known = {each.stem: each for each in (SHIPPED / "launch").glob("*.yaml")}
+    if name_or_path not in known:
+        raise unknown_name("launch configuration", name_or_path, known, "resources")
+    return known[name_or_path]

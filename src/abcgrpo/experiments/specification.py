@@ -17,6 +17,7 @@ conditions:                             # each arm under each of them; arms are 
   16 mini-batches: {steps_per_generation: 16, per_device_train_batch_size: 32}
 training:                               # TRL's fields, for every arm; conditions and arms override them
   learning_rate: 3e-5
+resources: {processes: 1}               # of a job: processes, gpus, cpus, memory, launch
 evaluation:                             # of the base and of every checkpoint (TRL's save_steps) of every run
   questions: 128
   samples: 128
@@ -35,6 +36,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from abcgrpo.boundaries import Boundaries
 from abcgrpo.errors import UserError, unknown_name
 from abcgrpo.experiments.recipe import Objective, Recipe, recipe_from_flat
+from abcgrpo.experiments.shipped import launch_configuration
 from abcgrpo.files import plain, read_yaml
 from abcgrpo.rules import Rule, resolve_rule
 from abcgrpo.run_files import BASE
@@ -48,6 +50,22 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Resources(_Strict):
+    """What a job takes of a machine."""
+
+    processes: int = Field(default=1, ge=1)
+    """That train together, on one machine; the batch sizes are those of all of them. Evaluation takes one process."""
+    gpus: int | None = Field(default=None, ge=0)
+    """Of the job. Without it one for each process where this machine has GPUs, and on Ray none."""
+    cpus: int | None = Field(default=None, ge=1)
+    """On Ray, of the job; by default one for each process."""
+    memory: float | None = Field(default=None, gt=0)
+    """On Ray, GiB of the job."""
+    launch: str | None = None
+    """How the processes share a model: a shipped launch configuration (ddp, fsdp2, zero2, zero3), or accelerate's file.
+    Without it torchrun starts them, and each holds the whole model."""
+
+
 class Arm(_Strict):
     """One of the things that are compared: a clipping rule, or with `objective: trl` one of TRL's own losses."""
 
@@ -56,6 +74,8 @@ class Arm(_Strict):
     """See `abcgrpo.rules.resolve_rule`; `abc_grpo` by default."""
     boundaries: dict[str, Any] | None = None
     """The four thresholds by name: the short form of `rule: {name: abc_grpo, …}`."""
+    resources: Resources | None = None
+    """Instead of the experiment's."""
     training: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -109,11 +129,17 @@ class Experiment(_Strict):
     """Name → the fields of `training` that are other under it."""
     training: dict[str, Any] = Field(default_factory=dict)
     evaluation: EvaluationPlan = EvaluationPlan()
+    resources: Resources = Resources()
+    """What each job takes of a machine."""
 
     def runs(self) -> list[Run]:
         """All of them, in the order in which they are run: every arm under every condition, seed by seed."""
         conditions = list(self.conditions) or [None]
         return [Run(arm, seed, each) for seed, each, arm in product(self.seeds, conditions, self.arms)]
+
+    def resources_of(self, arm: str) -> Resources:
+        """What a job of an arm takes of a machine."""
+        return self.arms[arm].resources or self.resources
 
     def recipe(self, arm: str, seed: int, output_dir: str, condition: str | None = None) -> Recipe:
         """What the run of an arm with a seed is trained with, under a condition where there are any.
@@ -125,6 +151,8 @@ class Experiment(_Strict):
         own = {name: getattr(self, name) for name in shared}
         written, where = self.arms[arm], f"arm {arm}" + ("" if condition is None else f", condition {condition}")
         chosen = {} if written.objective == "trl" else {"rule": _rule(written, where).to_dict()}
+        if (processes := self.resources_of(arm).processes) > 1:
+            own["num_processes"] = processes
         overrides = {} if condition is None else self.conditions[condition]
         training = self.training | overrides | written.training | {"seed": seed, "output_dir": output_dir}
         return recipe_from_flat(own | {"objective": written.objective} | chosen | training, where)
@@ -165,6 +193,13 @@ def read_experiment(name_or_path: str) -> Experiment:
             f"{path}: an arm cannot be called {BASE!r}, which is what tables call the model before training."
         )
     _require_one_place(experiment, str(path))
+    for name in experiment.arms:
+        if (launch := experiment.resources_of(name).launch) is not None:
+            launch_configuration(launch)
+            if experiment.resources_of(name).processes == 1:
+                raise UserError(
+                    f"{path}: resources: launch has no effect on one process: set processes, or leave it out."
+                )
     _require_different(experiment, str(path))
     return experiment
 
@@ -269,6 +304,8 @@ def _explained(error: ValidationError, where: str) -> UserError:
         owner: type[BaseModel] = Experiment
         if place[0] == "evaluation":
             owner = EvaluationPlan
+        elif "resources" in place[:-1]:
+            owner = Resources
         elif place[0] == "arms":
             owner = Arm
         return unknown_name("key", str(place[-1]), owner.model_fields, ": ".join([where, *map(str, place[:-1])]))

@@ -1,6 +1,5 @@
 """How an experiment stands, read from its directory by another process: jobs, time left, failures, first curves."""
 
-import fcntl
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from rich.table import Table
 
 from abcgrpo.errors import UserError
-from abcgrpo.files import read_json, read_json_lines
+from abcgrpo.files import is_locked, read_json, read_json_lines
 from abcgrpo.progress import ERROR_FILE, duration, read_progress
 from abcgrpo.run_files import (
     BASE,
@@ -42,7 +41,7 @@ def status(directory: Path) -> dict[str, Any]:
     if not (directory / EXPERIMENT).exists():
         raise UserError(f"{directory} holds no experiment: there is no {EXPERIMENT} in it.")
     experiment = read_json(directory / EXPERIMENT)
-    running = _is_locked(directory)
+    running = is_locked(directory)
     jobs = [{"name": BASE, "arm": None, "condition": None, "seed": None} | _state(directory / BASE, running)]
     curves: dict[str, dict[str, list[float | None]]] = {}
     for condition in experiment.get("conditions") or [None]:
@@ -60,19 +59,6 @@ def status(directory: Path) -> dict[str, Any]:
         "jobs": jobs,
         "curves": curves,
     }
-
-
-def _is_locked(directory: Path) -> bool:
-    """Whether the process that runs the experiment lives: the system lifts its lock when it ends, however it does."""
-    path = directory / ".lock"
-    if not path.exists():
-        return False
-    with path.open() as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
 
 
 def _state(job: Path, running: bool) -> dict[str, Any]:
