@@ -331,6 +331,7 @@ KEPT = {
     "rewards": set(),
     "advantages": set(),
     "measurement": set(),
+    "shadow": set(),
     "numbers": {"skipped", "skipped_in_a_row"},
     "resume": {"_earlier_seconds", "continued_from"},
 }
@@ -341,6 +342,7 @@ PASSING = {
     "rewards": {"_failures", "_left_out"},
     "advantages": {"_rewards"},
     "measurement": {"_sums", "_largest_ratio", "_logged_entropies", "_told"},
+    "shadow": {"_sums"},
     "numbers": {"_passes", "_step_is_bad", "_above"},
     "resume": {
         "_signals", "_point", "_saved_at", "_last_saved", "_session_started", "_train_sampler", "interrupted",
@@ -354,6 +356,7 @@ FIXED = {
     "rewards": {"_most"},
     "advantages": {"_estimator"},
     "measurement": set(),
+    "shadow": {"_rules", "rules"},
     "numbers": {"_limits", "_most_in_a_row"},
     "resume": {"_minutes"},
 }
