@@ -22,7 +22,7 @@ SCHEMA = 2
 def summarize(records: Records) -> dict[str, Any]:
     """Everything that the report says; docs/report.md has the schema. Shares are fractions of 1."""
     by_arm = records.by_arm
-    arms = {
+    arms: dict[str, Any] = {
         arm: arm_figures(runs)
         | {"rule": rule_of(runs), "shadow": shadow_figures(runs), "evaluation": arm_scores(records, runs) or None}
         for arm, runs in by_arm.items()
