@@ -59,6 +59,11 @@ def test_help_teaches_without_loading_torch(tmp_path):
     assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path).returncode == 0
 
 
+def test_evaluation_prints_its_results_without_what_draws():
+    code = "import sys, abcgrpo.report.evaluation; assert not {'altair', 'vl_convert', 'jinja2'} & sys.modules.keys()"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_import_loads_torch_at_most(tmp_path):
     code = "import sys, abcgrpo; abcgrpo.policy_loss; assert not {'trl', 'transformers', 'datasets'} & set(sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path).returncode == 0

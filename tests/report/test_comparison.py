@@ -2,8 +2,8 @@
 
 import pytest
 
-from abcgrpo.report import load
 from abcgrpo.report.document import terminal_comparisons
+from abcgrpo.report.records import load
 from abcgrpo.report.summary import summarize
 from tests.report.experiments import evaluation, run, specification
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from abcgrpo.report import load
 from abcgrpo.report.frontier import frontier_panels
+from abcgrpo.report.records import load
 from abcgrpo.report.summary import summarize
 from tests.report.experiments import evaluation, run, specification
 

@@ -206,7 +206,7 @@ def test_verls_tensorboard(tmp_path, written):
 
 
 def test_verls_entropy_reaches_the_report(tmp_path):
-    from abcgrpo.report import load
+    from abcgrpo.report.records import load
     from abcgrpo.report.summary import summarize
 
     path = tmp_path / "log.jsonl"

@@ -8,14 +8,14 @@ import pytest
 
 from abcgrpo.errors import UserError
 from abcgrpo.files import write_json
-from abcgrpo.report import load, write
 from abcgrpo.report.comparison import headline
 from abcgrpo.report.diagrams import forest_panels
 from abcgrpo.report.document import latex, markdown
-from abcgrpo.report.records import RunRecord
+from abcgrpo.report.records import RunRecord, load
 from abcgrpo.report.runs import rule_curves, rule_of
 from abcgrpo.report.summary import summarize
 from abcgrpo.report.tables import rows
+from abcgrpo.report.write import write
 from tests.report.experiments import RULES, comparison, evaluation, run, specification
 
 

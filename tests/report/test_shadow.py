@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from abcgrpo.report import load, write
 from abcgrpo.report.logs import Series
-from abcgrpo.report.records import RunRecord
+from abcgrpo.report.records import RunRecord, load
 from abcgrpo.report.shadow import shadow_figures, shadow_sentences
 from abcgrpo.report.summary import summarize
+from abcgrpo.report.write import write
 from tests.report.published import log, needs_published_logs
 
 
