@@ -4,11 +4,12 @@ import pytest
 
 from abcgrpo.errors import UserError
 from abcgrpo.evaluation.evaluate import default_sampling
+from abcgrpo.experiments.jobs import Worker
 from abcgrpo.experiments.recipe import Recipe
-from abcgrpo.experiments.runner import ExperimentRunner
 from abcgrpo.experiments.specification import read_experiment
 from abcgrpo.experiments.training import train
 from abcgrpo.tasks import get_task
+from abcgrpo.tasks.coin import coin
 
 EXPERIMENT = """
 model_name_or_path: countdown-base
@@ -23,7 +24,7 @@ evaluation: {evaluation}
 def options(tmp_path, task: str, evaluation: str, extra: str = "", arm: str = "A") -> list[str]:
     path = tmp_path / "mine.yaml"
     path.write_text(EXPERIMENT.format(task=task, evaluation=evaluation, arm=arm) + extra)
-    return ExperimentRunner(read_experiment(str(path)), tmp_path / "out")._evaluation_options()
+    return Worker(read_experiment(str(path)))._evaluation_options()
 
 
 def test_an_experiment_leaves_sampling_to_the_task(tmp_path):
@@ -46,6 +47,14 @@ def test_a_file_is_graded_by_the_experiments_task_and_rewards(tmp_path):
     extra = "reward_funcs: [my_rewards.a, my_rewards.b]\n"
     given = options(tmp_path, task, "{benchmark: test.jsonl, samples: 64}", extra)
     assert {f"--task={task}", "--benchmarks=test.jsonl", "--reward-funcs=my_rewards.a,my_rewards.b"} <= {*given}
+
+
+def test_a_coin_rewards_and_does_not_grade():
+    task = get_task("countdown")
+    tossed, rewarded = task.rewarded_by([coin]), task.rewarded_by([lambda completions, **_: [1.0] * len(completions)])
+    assert tossed.grade is task.grade
+    assert tossed.own_rewards == (coin,)
+    assert rewarded.grade is not task.grade
 
 
 def test_an_arm_is_not_called_as_the_base_is(tmp_path):

@@ -18,6 +18,8 @@ from abcgrpo.experiments.specification import EvaluationPlan, Experiment, Resour
 from abcgrpo.files import is_locked, read_json, write_json, write_yaml
 from abcgrpo.progress import ERROR_FILE, PROGRESS_FILE
 from abcgrpo.run_files import EVALUATED, EVALUATION, MANIFEST, PROGRESS, TRAINING
+from abcgrpo.tasks import get_task, spec_text
+from abcgrpo.tasks.benchmarks import file_grader
 
 SECONDS_TO_LET_GO = 300
 """How long a job waits for the processes of one that was cut short, which save where they stand before they end."""
@@ -105,7 +107,10 @@ class Worker:
     def _evaluation_options(self) -> list[str]:
         plan: EvaluationPlan = self.experiment.evaluation
         values = plan.model_dump(exclude={"pass_at_k", "benchmark"})
-        values |= {"benchmarks": plan.benchmark or self.experiment.task}
+        grader = file_grader(plan.benchmark, get_task(self.experiment.task))
+        rewards = ",".join(self.experiment.reward_funcs or ()) or None
+        values |= {"benchmarks": plan.benchmark or spec_text(self.experiment.task)}
+        values |= {"task": grader and grader.found_by, "reward_funcs": rewards}
         values |= {"prompt_template": self.experiment.prompt_template, "prompt_form": self.experiment.prompt_form}
         return [f"--{name.replace('_', '-')}={value}" for name, value in values.items() if value is not None]
 

@@ -16,6 +16,9 @@ class Coin:
     the seeds of training and sampling. A run that goes on draws the coins that it would have drawn.
     """
 
+    grades_answers = False
+    """Evaluation keeps the task's own grade."""
+
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
         self.__name__ = "coin"

@@ -102,7 +102,13 @@ class Task:
         return list(self.own_rewards) or [self.reward]
 
     def rewarded_by(self, functions: Sequence[Reward]) -> "Task":
-        """This task with rewards of one's own, which evaluation grades by too: see `grade_by_reward`."""
+        """This task with rewards of one's own, by the first of which evaluation grades too: see `grade_by_reward`.
+
+        A reward whose attribute `grades_answers` is False, such as a coin, says nothing of an answer: the task's own
+        grade stays.
+        """
+        if not getattr(functions[0], "grades_answers", True):
+            return replace(self, own_rewards=tuple(functions))
         grade = grade_by_reward(functions[0], self.name)
         return replace(self, grade=grade, graded_by=None, own_rewards=tuple(functions))
 
