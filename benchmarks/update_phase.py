@@ -19,6 +19,7 @@ import os
 import statistics
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +45,12 @@ ARMS: dict[str, dict[str, Any]] = {
 }
 
 
-def race(scale: int, seed: int, keep_gradients: bool = False) -> list[StepClock]:
+def race(
+    scale: int, seed: int, keep_gradients: bool = False, arms: Iterable[dict[str, Any]] = ARMS.values()
+) -> list[StepClock]:
     """Train both arms on the rollouts of this seed."""
     steps = ROLLOUTS * STEPS
-    trainers = [
-        trainer(rows=rollouts(scale, VOCABULARY, seed), scale=scale, steps=steps, **arm) for arm in ARMS.values()
-    ]
+    trainers = [trainer(rows=rollouts(scale, VOCABULARY, seed), scale=scale, steps=steps, **arm) for arm in arms]
     return train_in_turns(trainers, keep_gradients)
 
 

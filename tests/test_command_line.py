@@ -83,7 +83,11 @@ MISTAKES = {
     "mathematics without a data set": (RECIPE, ("--task", "mathematics"), "needs dataset_name"),
     "an empty dataset": (RECIPE, ("--num_problems", "0"), "should be at least 1"),
     "a reward of the wrong length": (RECIPE, ("--reward_funcs", "[rewards.short]"), "returned 1 rewards, but"),
-    "a reward that is not there": (RECIPE, ("--reward_funcs", "[rewards.nothing]"), "cannot be imported"),
+    "a reward that is not there": (
+        RECIPE,
+        ("--reward_funcs", "[rewards.nothing]"),
+        "there is no reward in module rewards 'nothing'",
+    ),
     "fewer problems than a rollout takes": (
         RECIPE,
         ("--num_problems", "2"),

@@ -26,6 +26,7 @@ def run(directory, entropy, correct, arm="GRPO", seed=0, status="finished", benc
     manifest = {
         "recipe": recipe,
         "rule": RULES.get(arm),
+        "seeds": {"seed": seed, "data_seed": None},
         "status": status,
         "steps": 3,
         "seconds": 1.0,
