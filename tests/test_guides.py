@@ -23,8 +23,11 @@ def directory(tmp_path, monkeypatch):
     """A user's directory, in which commands run."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    own = ("my_rules", "my_engine")
+    for name in own:  # another test may have had modules of these names
+        sys.modules.pop(name, None)
     yield tmp_path
-    for name in ("my_rules", "my_engine"):
+    for name in own:
         sys.modules.pop(name, None)
 
 
