@@ -8,7 +8,7 @@ those of `abcgrpo.trl.resume`. It is written under another name and renamed when
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,9 @@ from safetensors import SafetensorError
 
 from abcgrpo.errors import UserError
 from abcgrpo.files import plain
+
+HostSave = Callable[[Any, Any], None]
+"""The host's own `_save_checkpoint(model, trial)`."""
 
 ROLLING = "resume"
 """Folder of a run's directory for the state that replaces the one before it."""

@@ -3,7 +3,7 @@
 import logging
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,6 @@ from abcgrpo.trl.resume.settings import Settings
 from abcgrpo.trl.resume.signals import StopSignals
 
 logger = logging.getLogger(__name__)
-
-HostSave = Callable[[Any, Any], None]
-"""The host's own `_save_checkpoint(model, trial)`."""
 
 
 class Resume(Component):
@@ -124,7 +121,7 @@ class Resume(Component):
             for _ in range(epochs):
                 torch.randperm(sampler.num_samples, generator=sampler.generator)
 
-    def step_taken(self, host_save: HostSave, model: Any, trial: Any) -> None:
+    def step_taken(self, host_save: checkpoints.HostSave, model: Any, trial: Any) -> None:
         """An optimizer step is over, logged and evaluated: save the rolling state if it is time, or stop."""
         trainer = self.trainer
         finished = trainer.state.global_step >= trainer.state.max_steps
@@ -147,7 +144,7 @@ class Resume(Component):
 
     # -- saving --------------------------------------------------------------------------------------------------------
 
-    def save_checkpoint(self, host_save: HostSave, model: Any, trial: Any) -> None:
+    def save_checkpoint(self, host_save: checkpoints.HostSave, model: Any, trial: Any) -> None:
         """The checkpoint that `save_steps` asks for."""
         args = self.trainer.args
         folder = Path(self.trainer._get_output_dir(trial))
@@ -156,7 +153,7 @@ class Resume(Component):
             best = self.trainer.state.best_model_checkpoint
             rotate_checkpoints(str(folder), args.save_total_limit, best, use_mtime=True)
 
-    def _save_rolling(self, host_save: HostSave, model: Any, trial: Any) -> None:
+    def _save_rolling(self, host_save: checkpoints.HostSave, model: Any, trial: Any) -> None:
         """Renew the state in `output_dir/resume`, unless a checkpoint of this step holds it already."""
         args, step = self.trainer.args, self.trainer.state.global_step
         folder = Path(self.trainer._get_output_dir(trial))
@@ -171,7 +168,7 @@ class Resume(Component):
         if args.should_save:
             checkpoints.keep_only(folder / checkpoints.ROLLING, f"checkpoint-{step}")
 
-    def _write(self, host_save: HostSave, model: Any, trial: Any, folder: Path, *, resumable: bool) -> None:
+    def _write(self, host_save: checkpoints.HostSave, model: Any, trial: Any, folder: Path, *, resumable: bool) -> None:
         """The host's checkpoint and, with `resumable`, our state; in place when both are complete on all processes."""
         trainer, step = self.trainer, self.trainer.state.global_step
         if self._saved_at.get(folder) == step:
