@@ -42,10 +42,16 @@ def group_advantages(rewards: Tensor, group_size: int, scale: Literal["none", "g
         advantages = advantages / (_sample_std(grouped.reshape(1, -1)) + STD_OFFSET)
     elif scale != "none":
         raise ValueError(f'scale must be "none", "group" or "batch", got {scale!r}')
+    return torch.where(informative(rewards, group_size), advantages.flatten(), 0.0)
+
+
+def informative(rewards: Tensor, group_size: int) -> Tensor:
+    """(N,): the responses with a reward (no NaN), in a group whose rewards are not all equal."""
+    grouped = rewards.view(-1, group_size)
     scored = ~grouped.isnan()
     highest = torch.where(scored, grouped, -torch.inf).amax(1, keepdim=True)
     lowest = torch.where(scored, grouped, torch.inf).amin(1, keepdim=True)
-    return torch.where(scored & (highest > lowest), advantages, 0.0).flatten()
+    return (scored & (highest > lowest)).flatten()
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from abcgrpo.advantages.estimator import Estimator, Groups
+from abcgrpo.advantages.group import informative
 
 SMALL = 1e-8
 """Added to the denominator, as verl does."""
@@ -42,9 +43,10 @@ class OptimalTokenBaseline(Estimator):
         baseline = (returns * energy).view(grouped).sum(1) / (energy.view(grouped).sum(1) + SMALL)
         baselines = baseline[:, None, :].expand(-1, size, -1).reshape(mask.shape)
         baselines = torch.where(_beyond_all_others(mask, size), 0.0, baselines)
-        scored = torch.where(mask.any(1), groups.rewards, torch.nan).view(-1, size)
-        constant = _all_equal(scored)[:, None].expand(-1, size).reshape(-1, 1) & (size > 1)
-        return torch.where(constant, 0.0, (returns - baselines) * mask)
+        if size == 1:
+            return (returns - baselines) * mask
+        scored = torch.where(mask.any(1), groups.rewards, torch.nan)
+        return torch.where(informative(scored, size)[:, None], (returns - baselines) * mask, 0.0)
 
 
 def _beyond_all_others(mask: Tensor, group_size: int) -> Tensor:
@@ -56,10 +58,3 @@ def _beyond_all_others(mask: Tensor, group_size: int) -> Tensor:
     alone = (lengths == longest[:, None]) & (longest > second)[:, None]
     positions = torch.arange(mask.size(1), device=mask.device)
     return (alone[:, :, None] & (positions >= second[:, None, None])).view(mask.shape)
-
-
-def _all_equal(rewards: Tensor) -> Tensor:
-    """(groups,): no two scored rewards differ."""
-    scored = ~rewards.isnan()
-    highest = torch.where(scored, rewards, -torch.inf).amax(1)
-    return highest <= torch.where(scored, rewards, torch.inf).amin(1)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from abcgrpo.advantages.estimator import Estimator, Groups
-from abcgrpo.advantages.group import group_advantages
+from abcgrpo.advantages.group import group_advantages, informative
 from abcgrpo.advantages.tree import prefix_tree, response_lengths
 
 FORMS = ("tempo", "tree_rl", "value")
@@ -48,13 +48,4 @@ class PrefixTreeCredit(Estimator):
             advantages = (2 * after - root - before) / tree.leaves[:, 1:].sqrt()
         else:
             advantages = after - root
-        return torch.where(_informative(groups), advantages.float(), 0.0)
-
-
-def _informative(groups: Groups) -> Tensor:
-    """(N, 1): responses with a reward, in a group with different ones."""
-    rewards = groups.rewards.view(-1, groups.group_size)
-    scored = ~rewards.isnan()
-    highest = torch.where(scored, rewards, -torch.inf).amax(1, keepdim=True)
-    lowest = torch.where(scored, rewards, torch.inf).amin(1, keepdim=True)
-    return (scored & (highest > lowest)).view(-1, 1)
+        return torch.where(informative(groups.rewards, groups.group_size)[:, None], advantages.float(), 0.0)
