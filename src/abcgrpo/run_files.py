@@ -20,6 +20,8 @@ MANIFEST = "run.json"
 """What a training run ran with, and how it ended."""
 METRICS = "metrics.jsonl"
 """What the trainer logged: one line per logging step."""
+TOKENS = "tokens.jsonl"
+"""Responses token by token, a few of each logged step; `abcgrpo.trl.token_record` says what a line holds."""
 
 
 def job_directory(experiment: Path, arm: str, seed: int, condition: str | None = None) -> Path:
