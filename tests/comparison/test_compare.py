@@ -63,7 +63,7 @@ def test_better_worse_and_inconclusive():
     assert found["down", "avg@4"].probability_of_improvement == 0.0
     assert 0 < up.detectable_effect < 0.15
     assert "up against baseline on benchmark, 10 seeds: Avg@4 +1" in up.sentence
-    assert up.sentence.endswith("Holm p 0.012: better.")
+    assert up.sentence.endswith("Holm p 0.012: better, if questions are independent.")
 
 
 def test_a_metric_outside_the_family_is_described_and_gets_no_verdict():
@@ -178,7 +178,22 @@ def test_what_clusters_share_is_no_verdict():
 
     assert (verdict(None).verdict, verdict(None).clusters) == ("better", None)
     assert (verdict(contests).verdict, verdict(contests).clusters) == ("inconclusive", 6)
+    assert verdict(None).sentence.endswith("better, if questions are independent.")
+    assert verdict(contests).sentence.endswith("inconclusive.")
     assert verdict(contests).difference == pytest.approx(verdict(None).difference)
+
+
+def test_a_difference_that_few_questions_carry_is_said():
+    """One question of sixty that one arm alone solves; then all of them differ a little."""
+    generator = np.random.default_rng(0)
+    right = answers(np.full(60, 0.4), generator)
+    other = right.copy()
+    other[0] = ~other[0]
+    measured = {"baseline": dict.fromkeys(range(8), scores(right)), "up": dict.fromkeys(range(8), scores(other))}
+    found = by_key(compare({"b": measured}, ["baseline", "up"], PRIMARY))["up", "avg@4"]
+    assert found.few_questions
+    assert "Fewer than four questions carry this difference" in found.sentence
+    assert not any(each.few_questions for each in compare({"b": runs(8, {"a": 0.0, "b": 0.1})}, ["a", "b"], PRIMARY))
 
 
 def test_an_arm_without_runs_keeps_its_place_in_the_family():

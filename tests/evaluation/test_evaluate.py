@@ -167,6 +167,26 @@ def test_every_figure_of_a_small_evaluation(tmp_path):
     assert any("first k samples" in note for note in first["notes"])
 
 
+def test_a_difference_that_few_questions_carry_is_noted(tmp_path):
+    """Two models that solve all of twelve questions always, but for one question of the second."""
+    models = {
+        name: kept(
+            tmp_path / name,
+            [
+                (f"q{q}", s, q or s < right, "1", "exact" if q or s < right else "different", "stop", 3)
+                for q in range(12)
+                for s in range(2)
+            ],
+            questions=12,
+            samples=2,
+        )
+        for name, right in (("one", 2), ("two", 0))
+    }
+    notes = results({"bench": models}, Metrics(2, [2]))["notes"]
+    assert any("fewer than four questions carry the difference of two in avg@2, pass@2" in note for note in notes)
+    assert not any("carry" in note for note in results({"bench": {"one": models["one"]}}, Metrics(2, [2]))["notes"])
+
+
 def test_more_k_than_samples_and_unknown_estimators_are_refused():
     with pytest.raises(UserError, match="Pass@4 needs at least 4"):
         Metrics(2, [4])

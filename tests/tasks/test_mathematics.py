@@ -1,6 +1,7 @@
 """Problems by name, by path and from the hub: what is checked when they are loaded, and how they are put to a model."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import pyarrow
@@ -44,6 +45,31 @@ def test_copies_on_disk_are_what_is_known(name, problems):
     golds = [row["answer"] for row in benchmark.rows]
     verdicts = benchmark.task.grade([f"So it is $\\boxed{{{gold}}}$." for gold in golds], benchmark.rows)
     assert all(verdict.correct for verdict in verdicts)
+
+
+@with_copies
+@pytest.mark.parametrize(
+    ("name", "contests"),
+    [
+        ("aime24", {"2024_AIME_I": 15, "2024_AIME_II": 15}),
+        ("aime25", {"2025_AIME_I": 15, "2025_AIME_II": 15}),
+        ("amc23", {"2023_AMC_12A": 22, "2023_AMC_12B": 18}),
+        ("hmmt202502", {None: 30}),
+    ],
+)
+def test_the_contests_of_a_benchmark_are_its_clusters(name, contests):
+    assert Counter(row.get("cluster") for row in load_benchmark(name, COPIES).rows) == contests
+
+
+@with_copies
+def test_contests_that_cannot_be_told_are_no_clusters(tmp_path):
+    """A copy without an `id` has none, and a `cluster` of its own is kept."""
+    rows = list(with_problem_and_answer(read_file(COPIES / "aime25" / "test.jsonl"), "aime25"))
+    bare = [{"problem": row["problem"], "answer": row["answer"]} for row in rows]
+    written(tmp_path / "bare" / "aime25.jsonl", bare)
+    assert not any("cluster" in row for row in load_benchmark("aime25", tmp_path / "bare").rows)
+    written(tmp_path / "own" / "aime25.jsonl", [row | {"cluster": "c"} for row in rows])
+    assert {row["cluster"] for row in load_benchmark("aime25", tmp_path / "own").rows} == {"c"}
 
 
 @with_copies

@@ -74,7 +74,8 @@ def test_a_curriculum_and_a_composite():
     parts = [{"name": "gcd", "weight": 1, "config": {}}, {"name": "lcm", "weight": 1, "config": {}}]
     task = get_task({"name": "reasoning-gym/composite", "datasets": parts})
     rows = task.training_rows(TrainingData(12))
-    assert len({row["problem"][:30] for row in rows}) > 1
+    assert {row["cluster"] for row in rows} == {"gcd", "lcm"}  # what questions of one template share
+    assert not any("cluster" in row for row in easy.training_rows(TrainingData(2)))
     assert all(verdict.correct for verdict in task.grade([tagged(row["answer"]) for row in rows], rows))
 
 

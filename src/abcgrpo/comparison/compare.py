@@ -12,7 +12,7 @@ from abcgrpo.comparison.interval import Spread, over_seeds_and_questions
 from abcgrpo.comparison.power import LEVEL, detectable_effect, fewest_seeds
 from abcgrpo.comparison.significance import holm, probability_of_improvement, sign_flip_p_value, smallest_p_value
 from abcgrpo.evaluation.clusters import are_used
-from abcgrpo.evaluation.intervals import of_differences
+from abcgrpo.evaluation.intervals import of_differences, unseen_variance
 
 Verdict = Literal["better", "worse", "inconclusive"]
 
@@ -34,6 +34,10 @@ Runs = Mapping[str, Mapping[int, Scores]]
 
 FEWEST_SEEDS = 3
 """Below, the spread of seeds is not estimated: two say next to nothing about it."""
+FEW_QUESTIONS = (
+    "Fewer than four questions carry this difference: the interval is wider than 95% need be, and only more questions "
+    "can make it narrower."
+)
 COVERS_ALL = "seeds, questions and samples"
 COVERS_EVALUATION = "evaluation noise only"
 
@@ -75,6 +79,8 @@ class Comparison:
     """Of questions, where the interval counts these; None where it counts questions."""
     in_family: bool
     """Whether it is one of the comparisons fixed beforehand, by a primary metric; others get no verdict."""
+    few_questions: bool = False
+    """Too few questions carry the difference to say what others would show: see `unseen_variance`."""
     left_out: list[int] = field(default_factory=list)
     """Seeds that both were measured with, on other questions than most seeds were."""
     verdict: Verdict = "inconclusive"
@@ -91,7 +97,11 @@ class Comparison:
         elif self.p_value_holm is None:
             sentence = f"{start}, p {self.p_value:.2g}: outside the family fixed beforehand, so no verdict."
         else:
-            sentence = f"{start}, Holm p {self.p_value_holm:.2g}: {self.verdict}."
+            decided = self.verdict != "inconclusive" and self.clusters is None
+            condition = ", if questions are independent" if decided else ""
+            sentence = f"{start}, Holm p {self.p_value_holm:.2g}: {self.verdict}{condition}."
+        if self.few_questions:
+            sentence += f" {FEW_QUESTIONS}"
         if self.left_out:
             listed = f"Seed{'s' * (len(self.left_out) > 1)} {', '.join(map(str, self.left_out))}"
             sentence += f" {listed} left out: measured on other questions than the rest."
@@ -245,6 +255,7 @@ def _measured(sides: tuple[str, str, str, str], pairs: Pairs) -> Comparison:
         covers=COVERS_ALL if enough else COVERS_EVALUATION,
         clusters=len(set(pairs.clusters or ())) if are_used(pairs.clusters) else None,
         in_family=False,
+        few_questions=differences.shape[1] > 1 and bool(unseen_variance(differences.mean(axis=0)) > 0),
         left_out=pairs.left_out,
     )
 

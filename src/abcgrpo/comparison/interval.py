@@ -66,8 +66,8 @@ class Spread:
     def variance(self) -> Any:
         """S·Q times that of the mean, σa²/S + σb²/Q + σe²/(S·Q): MS_seeds + `question_excess`.
 
-        MS_seeds is taken as it is even where it falls below MS_residual: t with its few degrees of freedom allows for
-        that, and truncating it as well would count the same caution twice.
+        MS_seeds is taken as it is even where it falls below MS_residual: `freedom` allows for that, and raising it as
+        well would count the same caution twice.
         """
         return self.of_seeds + self.question_excess
 
@@ -75,11 +75,15 @@ class Spread:
     def freedom(self) -> Any:
         """Satterthwaite's degrees of freedom: S−1 where seeds make the spread, towards Q−1 where questions do.
 
-        V² / (MS_seeds² / (S−1) + B² / (Q−1)) with V = `variance` and B = `question_excess`.
+        (M + B)² / (M² / (S−1) + B² / (Q−1)) with B = `question_excess` and M = max(MS_seeds, MS_residual). MS_seeds is
+        at least MS_residual in expectation. With three seeds it has two degrees of freedom and is often far below by
+        chance: taken as it is, it would make the interval narrow and the degrees of freedom many at once, and the
+        interval covers 91 to 93% there (docs/comparison.md).
         """
-        parts = self.of_seeds**2 / (self.seeds - 1) + self.question_excess**2 / (self.questions - 1)
+        of_seeds = np.maximum(self.of_seeds, self.residual)
+        parts = of_seeds**2 / (self.seeds - 1) + self.question_excess**2 / (self.questions - 1)
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(parts > 0, self.variance**2 / parts, self.seeds - 1)
+            return np.where(parts > 0, (of_seeds + self.question_excess) ** 2 / parts, self.seeds - 1)
 
     def half_width(self, confidence: float = CONFIDENCE) -> Any:
         """Half of the interval of the mean, t(`freedom`) · √(`variance` / (S·Q))."""

@@ -8,7 +8,13 @@ import numpy as np
 
 from abcgrpo.errors import UserError, unknown_name
 from abcgrpo.evaluation.clusters import in_words
-from abcgrpo.evaluation.intervals import of_differences, over_questions, over_questions_and_samples, sampling_error
+from abcgrpo.evaluation.intervals import (
+    of_differences,
+    over_questions,
+    over_questions_and_samples,
+    sampling_error,
+    unseen_variance,
+)
 from abcgrpo.evaluation.metrics import PASS_AT_K, average, majority_vote, pass_at_first_k, pass_at_k
 from abcgrpo.evaluation.store import Evaluation
 
@@ -149,18 +155,24 @@ def suspicions(evaluation: Evaluation) -> list[str]:
 
 
 def _differences(by_model: dict[str, Evaluation], metrics: Metrics) -> list[dict[str, Any]]:
-    (first, reference), *others = by_model.items()
+    first, *_ = by_model
+    reference = by_model[first]
     return [
         {"model": model, "minus": first}
-        | {
-            name: of_differences(
-                metrics.shares(name)(each) - metrics.shares(name)(reference), reference.clusters
-            )._asdict()
-            for name in metrics.names
-        }
+        | {name: of_differences(values, reference.clusters)._asdict() for name, values in by_column.items()}
+        for model, by_column in _by_question(by_model, metrics).items()
+    ]
+
+
+def _by_question(by_model: dict[str, Evaluation], metrics: Metrics) -> dict[str, dict[str, np.ndarray]]:
+    """Each model minus the first, (questions,) by model and column, of those measured on the same questions."""
+    reference, *_ = by_model.values()
+    _, *others = by_model.items()
+    return {
+        model: {name: metrics.shares(name)(each) - metrics.shares(name)(reference) for name in metrics.names}
         for model, each in others
         if each.questions == reference.questions
-    ]
+    }
 
 
 def _notes(evaluations: dict[str, dict[str, Evaluation]], metrics: Metrics) -> list[str]:
@@ -174,6 +186,12 @@ def _notes(evaluations: dict[str, dict[str, Evaluation]], metrics: Metrics) -> l
             for model, each in by_model.items()
             if each.questions != first.questions
         ]
+        for model, by_column in _by_question(by_model, metrics).items():
+            if few := [column for column, values in by_column.items() if unseen_variance(values) > 0]:
+                notes.append(
+                    f"{name}: fewer than four questions carry the difference of {model} in {', '.join(few)}. These "
+                    f"intervals are wider than 95% need be, and only more questions can make them narrower."
+                )
     if metrics.estimator == FIRST_K:
         notes.append("Pass@k is whether any of the first k samples is right: one draw, not the mean over all draws.")
     elif metrics.samples in metrics.ks:

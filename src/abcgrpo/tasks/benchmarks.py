@@ -2,8 +2,9 @@
 
 import hashlib
 import os
+import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -14,7 +15,7 @@ from abcgrpo.grading.grader import gold_text
 from abcgrpo.tasks.prompts import problem_text
 from abcgrpo.tasks.registry import FAMILIES, MATHEMATICS, TASKS, get_task
 from abcgrpo.tasks.scores import Reward
-from abcgrpo.tasks.sources import SUFFIXES, HubDataset, is_file_name, read_file, read_hub
+from abcgrpo.tasks.sources import CLUSTER, SUFFIXES, HubDataset, is_file_name, read_file, read_hub
 from abcgrpo.tasks.task import Row, Task
 
 
@@ -26,6 +27,8 @@ class Known:
     problems: int
     sha256: str | None = None
     """`content_hash` of its problems; None where no copy was at hand to compute it from."""
+    contests: Mapping[str, str] = field(default_factory=dict)
+    """The contest that each problem is from, by the problem's `id`, where a copy has no address to tell it by."""
 
 
 KNOWN = {
@@ -35,7 +38,10 @@ KNOWN = {
         "fc8d5d93833300e9c5e8b8d1a83a2959d843c86ae85548ab11550aafa84f3bbc",
     ),
     "aime25": Known(
-        HubDataset("math-ai/aime25", "test"), 30, "7e47398909f62264f28d6214db099ddc161f5841eeaa795fdc6b2a77e2375ba5"
+        HubDataset("math-ai/aime25", "test"),
+        30,
+        "7e47398909f62264f28d6214db099ddc161f5841eeaa795fdc6b2a77e2375ba5",
+        {str(number): f"2025_AIME_{'I' if number < 15 else 'II'}" for number in range(30)},
     ),
     "amc23": Known(
         HubDataset("math-ai/amc23", "test"), 40, "52a865b1b132b90baad5a0afa26288237ff39170a1cb3146b40446be61035f2b"
@@ -50,6 +56,9 @@ KNOWN = {
     "math500": Known(HubDataset("HuggingFaceH4/MATH-500", "test"), 500),
 }
 """No revision is pinned: the content hash says more, and the number of problems holds where there is none."""
+
+_CONTEST = re.compile(r"/(\w+)_Problems/Problem_\d+$")
+"""The contest in the address of a problem on artofproblemsolving.com, such as 2024_AIME_II."""
 
 COPIES = "ABCGRPO_DATA"
 """Environment variable: a directory of copies, for work without the hub."""
@@ -163,6 +172,7 @@ def _known(name: str, data: Path | None, questions: int | None, task: Task) -> B
     source = str(copy) if copy else f"{known.hub.name}, split {known.hub.split}"
     rows = _checked(task, read_file(copy) if copy else read_hub(known.hub), source)
     _require_known(name, known, rows, source)
+    rows = _with_contests(rows, known.contests)
     return _numbered(name, task, rows, source, questions)
 
 
@@ -232,6 +242,19 @@ def _require_known(name: str, known: Known, rows: list[dict[str, Any]], source: 
             f"not {known.sha256[:12]}…). To measure on them all the same, give a JSONL or Parquet file of them by its "
             f"path; figures then carry that file's name."
         )
+
+
+def _with_contests(rows: list[Row], contests: Mapping[str, str]) -> list[Row]:
+    """The rows with the contest that each is from as its cluster, where that is known of all of them."""
+    if any(CLUSTER in row for row in rows):
+        return rows
+    addresses = [_CONTEST.search(str(row.get("url"))) for row in rows]
+    found = [
+        match[1] if match else contests.get(str(row.get("id"))) for match, row in zip(addresses, rows, strict=True)
+    ]
+    if None in found:
+        return rows
+    return [row | {CLUSTER: contest} for row, contest in zip(rows, found, strict=True)]
 
 
 def _copy(name: str, data: Path) -> Path:

@@ -24,6 +24,7 @@ from abcgrpo.grading.pool import WorkerPool
 from abcgrpo.grading.verdict import Verdict
 from abcgrpo.tasks.generated import BENCHMARK_QUESTIONS, BENCHMARK_SEED, TRAINING_PROBLEMS, Split, split_of
 from abcgrpo.tasks.prompts import PromptTemplate
+from abcgrpo.tasks.sources import CLUSTER
 from abcgrpo.tasks.task import Row, SamplingDefaults, Task, TrainingData
 
 TEMPLATE = PromptTemplate("{problem}\n\nThink step by step. Then give the final answer alone as <answer>…</answer>.")
@@ -119,7 +120,7 @@ def names() -> list[str]:
 
 
 def _rows(name: str, parameters: dict[str, Any], split: Split, count: int, seed: int) -> list[Row]:
-    """`count` different problems of a split.
+    """`count` different problems of a split; those of a composite are clustered by the part that made them.
 
     Raises:
         UserError: the data set has too few, or problems cannot be made within the limits.
@@ -132,7 +133,8 @@ def _rows(name: str, parameters: dict[str, Any], split: Split, count: int, seed:
         if split_of(made["question"]) == split and made["question"] not in found:
             source = json.dumps({"name": name, "config": config, "index": index})
             row = {"problem": made["question"], "answer": made["answer"], "source": source}
-            found[made["question"]] = {"id": f"{name}/{index}"} | row
+            template = {} if made["template"] is None else {CLUSTER: made["template"]}
+            found[made["question"]] = {"id": f"{name}/{index}"} | row | template
             if len(found) == count:
                 return list(found.values())
     raise UserError(
@@ -172,11 +174,15 @@ def warm_up() -> None:
 
 
 def perform(work: dict[str, Any]) -> Any:
-    """A problem (question and answer), or the score of an answer to it; an answer that a scorer fails on scores 0."""
+    """A problem (question, answer, and the template: the part of a composite that made it), or the score of an answer.
+
+    An answer that a scorer fails on scores 0.
+    """
     dataset = _dataset(work["name"], work["config"], work["index"] // _PORTION)
     entry = _entry(work["name"], work["config"], work["index"])
     if work["answer"] is None:
-        return {"question": entry["question"], "answer": str(entry["answer"])}
+        template = entry.get("metadata", {}).get("source_dataset") if work["name"] == "composite" else None
+        return {"question": entry["question"], "answer": str(entry["answer"]), "template": template}
     try:
         return float(dataset.score_answer(work["answer"], entry))
     except MemoryError:
