@@ -1,6 +1,9 @@
 """The comparison of evaluations: what is paired, what the family is, and the rule."""
 
+import sys
 from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -219,20 +222,37 @@ def test_what_is_said_before_an_experiment_is_run():
     assert limits(8, 6) is None
 
 
-@pytest.mark.slow
-def test_a_small_run_of_the_simulation(monkeypatch):
-    """`benchmarks/comparison_coverage.py`, which docs/comparison.md has in full: bounds wide enough for 400 draws."""
-    import sys
-    from pathlib import Path
-
+@pytest.fixture
+def simulation(monkeypatch):
+    """`benchmarks/comparison_coverage.py`, whose tables are in docs/comparison.md."""
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
     monkeypatch.delitem(sys.modules, "comparison_coverage", raising=False)
-    from comparison_coverage import SETTINGS, coverage, verdicts  # pyright: ignore[reportMissingImports]
+    return import_module("comparison_coverage")
 
+
+def test_an_effect_that_clusters_of_six_share_gives_no_false_verdicts_where_they_are_counted(simulation):
+    """Experiments with three arms that are no better, of which at most 5% may hold a verdict."""
+    setting = simulation.SETTINGS["no difference, clusters share 0.3"]
+    counted, ignored = (1 - simulation.verdicts(setting, 4, 8, 30, 500, each)["none"] for each in (True, False))
+    assert counted < 0.08
+    assert ignored > 0.25
+
+
+def test_three_seeds_on_many_questions_are_covered(simulation):
+    """With MS_seeds alone in the degrees of freedom it is 91 to 93%."""
+    average, passes = simulation.coverage(simulation.SETTINGS["no difference, as in the study"], 3, 128, 2000)
+    assert average["used"] == pytest.approx(0.95, abs=0.02)
+    assert passes["used"] == pytest.approx(0.95, abs=0.02)
+
+
+@pytest.mark.slow
+def test_a_small_run_of_the_simulation(simulation):
+    """Bounds wide enough for 400 draws."""
+    settings, coverage, verdicts = simulation.SETTINGS, simulation.coverage, simulation.verdicts
     names = ("no difference, as in the study", "a difference, seeds vary more")
     for name in names:
-        for found in coverage(SETTINGS[name], seeds=5, questions=30, simulations=400):
+        for found in coverage(settings[name], seeds=5, questions=30, simulations=400):
             assert 0.91 <= found["used"] <= 0.99
-    assert coverage(SETTINGS[names[1]], 5, 128, 400)[0]["bootstrap, seeds alone"] < 0.9
-    assert verdicts(SETTINGS[names[0]], 4, 8, 30, 400)["none"] >= 0.93
-    assert verdicts(SETTINGS["a difference, as in the study"], 2, 10, 128, 400)["better"] > 0.5
+    assert coverage(settings[names[1]], 5, 128, 400)[0]["bootstrap, seeds alone"] < 0.9
+    assert verdicts(settings[names[0]], 4, 8, 30, 400)["none"] >= 0.93
+    assert verdicts(settings["a difference, as in the study"], 2, 10, 128, 400)["better"] > 0.5
