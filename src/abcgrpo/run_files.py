@@ -21,6 +21,9 @@ MANIFEST = "run.json"
 METRICS = "metrics.jsonl"
 """What the trainer logged: one line per logging step."""
 
+ZERO_VARIANCE = "frac_reward_zero_std"
+"""In `METRICS`, by TRL's name: the share of groups whose answers have all the same reward."""
+
 
 def job_directory(experiment: Path, arm: str, seed: int, condition: str | None = None) -> Path:
     """Where the run of an arm with a seed is, in the directory of its experiment."""

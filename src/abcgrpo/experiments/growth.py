@@ -10,20 +10,28 @@ from abcgrpo.errors import UserError
 from abcgrpo.experiments.specification import EvaluationPlan, Experiment
 from abcgrpo.files import plain
 
+GRADED_WITH = "graded_with"
+"""Key of `experiment.json`: see `Experiment.graded_with`."""
 HISTORY = "history"
 """Key of `experiment.json`; a list of `{"time", "finished_runs", "changes"}`."""
 
 
-def changes(known: dict[str, Any], experiment: Experiment, where: str) -> list[str]:
+def changes(known: dict[str, Any], experiment: Experiment, where: str, trained: bool = True) -> list[str]:
     """What of an experiment is other than in its `experiment.json`, in words.
 
     Arms, conditions, seeds, questions and samples may be added, and the values of k, which are computed from samples,
-    may be anything.
+    may be anything. As long as no run is finished `reward_funcs` may be others: the base's answers are graded again.
+
+    Args:
+        known: what `experiment.json` holds.
+        experiment: what is wanted now.
+        where: the directory, for messages.
+        trained: whether a training run is finished.
 
     Raises:
         UserError: a change that would mix settings, or leave out what has been run.
     """
-    wanted = plain(experiment.model_dump(mode="json"))
+    wanted, graded_with = plain(experiment.model_dump(mode="json")), experiment.graded_with
     refused: list[str] = []
     found: list[str] = []
     for name in Experiment.model_fields:
@@ -37,6 +45,8 @@ def changes(known: dict[str, Any], experiment: Experiment, where: str) -> list[s
         elif name == "resources":
             if (was := (before or {}).get("processes", 1)) != now["processes"]:
                 refused.append(f"processes of a job were {was}, are {now['processes']}")
+        elif name == "reward_funcs" and not trained:
+            found.append(f"reward_funcs was {before!r}, is {now!r}; the base's answers are graded again")
         elif name == "evaluation":
             _evaluation(before or {}, now, refused, found)
         else:
@@ -48,6 +58,9 @@ def changes(known: dict[str, Any], experiment: Experiment, where: str) -> list[s
             f"out: arms, conditions, seeds, questions and samples may be added, and k changed. For anything else give "
             f"another --output."
         )
+    if known.get(GRADED_WITH, graded_with) != graded_with and known.get("reward_funcs") == wanted["reward_funcs"]:
+        rewarded = "; finished runs were rewarded by what it was before" if trained else ""
+        found.append(f"the code that grades is another, and answers are graded again{rewarded}")
     return found
 
 

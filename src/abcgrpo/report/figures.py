@@ -9,7 +9,8 @@ import numpy as np
 from abcgrpo.report.quadrants import QUADRANTS
 from abcgrpo.report.style import HEIGHT, WIDTH, colour, dash, hidden, picked, shape, shown, zoom
 from abcgrpo.report.tables import metric_title
-from abcgrpo.report.training import LENGTH, ZERO_VARIANCE
+from abcgrpo.report.training import LENGTH
+from abcgrpo.run_files import ZERO_VARIANCE
 
 MOST_POINTS = 240
 """Of a line: longer logs are drawn as means of equal stretches."""

@@ -8,9 +8,9 @@ import numpy as np
 from abcgrpo.report.logs import Series
 from abcgrpo.report.quadrants import QUADRANTS, clip_shares
 from abcgrpo.report.records import RunRecord
+from abcgrpo.run_files import ZERO_VARIANCE
 
 LENGTH = "completions/mean_length"
-ZERO_VARIANCE = "frac_reward_zero_std"
 DRAWN = ("entropy", "reward", LENGTH, ZERO_VARIANCE, *(f"clip/{quadrant}" for quadrant in QUADRANTS))
 """The metrics that have panels, or a place in the table of the arms."""
 
