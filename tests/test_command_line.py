@@ -60,7 +60,9 @@ def test_help_teaches_without_loading_torch(tmp_path):
 
 
 def test_evaluation_prints_its_results_without_what_draws():
-    code = "import sys, abcgrpo.report.evaluation; assert not {'altair', 'vl_convert', 'jinja2'} & sys.modules.keys()"
+    code = (
+        "import sys, abcgrpo.report.text.evaluation; assert not {'altair', 'vl_convert', 'jinja2'} & sys.modules.keys()"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -1,5 +1,3 @@
-import math
-
 import pytest
 import torch
 
@@ -29,8 +27,8 @@ def test_a_ratio_of_one_is_no_event():
 
 def test_steps_without_an_event_are_left_out_of_the_share():
     counts = torch.tensor([[0.0, 0, 0, 0], [1, 0, 0, 3], [0, 0, 2, 2]])
-    assert clip_shares(counts).tolist() == pytest.approx([0.125, 0, 0.25, 0.625])
+    assert clip_shares(counts) == pytest.approx([0.125, 0, 0.25, 0.625])
 
 
 def test_no_event_at_all_has_no_share():
-    assert all(map(math.isnan, clip_shares(torch.zeros(3, 4)).tolist()))
+    assert clip_shares(torch.zeros(3, 4)) is None

@@ -15,7 +15,7 @@ _HOME_OF = {
     "Tokens": "tokens",
     "aggregate": "objective",
     "clip_events": "quadrants",
-    "clip_shares": "quadrants",
+    "clip_shares": "event_shares",
     "clipped_ratio": "objective",
     "group_advantages": "advantages",
     "importance_ratio": "tokens",
@@ -42,8 +42,9 @@ __all__ = [
 if TYPE_CHECKING:
     from abcgrpo.advantages import group_advantages
     from abcgrpo.boundaries import Boundaries
+    from abcgrpo.event_shares import clip_shares
     from abcgrpo.objective import aggregate, clipped_ratio, policy_loss, token_loss
-    from abcgrpo.quadrants import clip_events, clip_shares
+    from abcgrpo.quadrants import clip_events
     from abcgrpo.rules import Rule, resolve_rule
     from abcgrpo.tokens import Tokens, importance_ratio
 

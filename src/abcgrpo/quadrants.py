@@ -54,16 +54,3 @@ def clip_events(ratio: Tensor, advantages: Tensor, mask: Tensor, at: Boundaries 
         q3=bad & (ratio < 1 - at.eps_neg_low),
         q4=bad & (ratio > 1 + at.eps_neg_high),
     )
-
-
-def clip_shares(counts: Tensor) -> Tensor:
-    """Each quadrant's share of the clip events, averaged over the steps that have any; (4,).
-
-    Steps without an event (the first mini-batch after a rollout, where r = 1) are left out rather than counted as
-    zero. NaN for all four where no step has an event.
-
-    Args:
-        counts: (steps, 4), events per optimizer step and quadrant; fractions of all tokens serve as well.
-    """
-    totals = counts.sum(1, keepdim=True)
-    return (counts / totals)[totals.squeeze(1) > 0].mean(0)

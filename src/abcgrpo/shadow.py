@@ -17,12 +17,12 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
+from abcgrpo.event_shares import QUADRANTS
 from abcgrpo.rules.rule import Rule
 from abcgrpo.tokens import RatioLevel, Tokens, tokens_of
 
 DEFAULT_SHADOWS = ("open", "grpo", "abc_grpo", "dppo_tv", "cispo")
 """The rules that a run is measured against unless it says otherwise."""
-QUADRANTS = ("q1", "q2", "q3", "q4")
 
 
 class ShadowRules:

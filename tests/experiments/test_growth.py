@@ -14,7 +14,7 @@ from abcgrpo.experiments.runner import ExperimentRunner
 from abcgrpo.experiments.specification import Experiment
 from abcgrpo.experiments.status import status, summary, terminal
 from abcgrpo.files import json_line, plain, read_json, write_json
-from abcgrpo.report.records import load
+from abcgrpo.report.reading.records import load
 from abcgrpo.report.write import write
 from abcgrpo.tasks.countdown import BASE_MODEL
 

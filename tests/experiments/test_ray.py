@@ -16,8 +16,8 @@ from abcgrpo.experiments.jobs import Job, launcher  # noqa: E402
 from abcgrpo.experiments.runner import ExperimentRunner  # noqa: E402
 from abcgrpo.experiments.specification import Experiment, Resources  # noqa: E402
 from abcgrpo.files import read_json, read_json_lines  # noqa: E402
-from abcgrpo.report.records import load  # noqa: E402
-from abcgrpo.report.summary import summarize  # noqa: E402
+from abcgrpo.report.content.summary import summarize  # noqa: E402
+from abcgrpo.report.reading.records import load  # noqa: E402
 
 TRAINING = {
     "per_device_train_batch_size": 16,

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from abcgrpo.report.records import load
-from abcgrpo.report.runs import rule_curves
+from abcgrpo.report.content.runs import rule_curves
+from abcgrpo.report.reading.records import load
 
 RULES = (
     "open", "grpo", "clip_higher", "dual_clip", "abc_grpo", "gspo", "dppo_tv", "dcpo", "cispo", "topr", "sapo", "bapo",

@@ -2,9 +2,9 @@
 
 import pytest
 
-from abcgrpo.report.document import terminal_comparisons
-from abcgrpo.report.records import load
-from abcgrpo.report.summary import summarize
+from abcgrpo.report.content.summary import summarize
+from abcgrpo.report.reading.records import load
+from abcgrpo.report.text.terminal import terminal_comparisons
 from tests.report.experiments import evaluation, run, specification
 
 SEEDS = range(7)

@@ -3,9 +3,9 @@
 import pytest
 
 from abcgrpo.files import read_json, write_json
-from abcgrpo.report.diagrams import forest_panels
-from abcgrpo.report.records import load
-from abcgrpo.report.summary import summarize
+from abcgrpo.report.content.summary import summarize
+from abcgrpo.report.drawing.comparison import forest_panels
+from abcgrpo.report.reading.records import load
 from abcgrpo.report.write import write
 from tests.report.experiments import evaluation, run
 

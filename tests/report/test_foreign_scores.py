@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 from abcgrpo.cli.app import app
 from abcgrpo.errors import UserError
 from abcgrpo.files import read_json
-from abcgrpo.report.foreign_scores import load_scores
-from abcgrpo.report.records import load
-from abcgrpo.report.summary import summarize
+from abcgrpo.report.content.summary import summarize
+from abcgrpo.report.reading.foreign_scores import load_scores
+from abcgrpo.report.reading.records import load
 from abcgrpo.report.write import write
 from tests.report.experiments import evaluation, run, specification
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from abcgrpo.report.frontier import frontier_panels
-from abcgrpo.report.records import load
-from abcgrpo.report.summary import summarize
+from abcgrpo.report.content.summary import summarize
+from abcgrpo.report.drawing.frontier import frontier_panels
+from abcgrpo.report.reading.records import load
 from tests.report.experiments import evaluation, run, specification
 
 

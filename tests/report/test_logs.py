@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from abcgrpo.errors import UserError
 from abcgrpo.files import json_line
-from abcgrpo.report.logs import read_log
-from abcgrpo.report.logs.series import collect
+from abcgrpo.report.reading.logs import read_log
+from abcgrpo.report.reading.logs.series import collect
 
 
 def state(path, history, **more):
@@ -206,8 +206,8 @@ def test_verls_tensorboard(tmp_path, written):
 
 
 def test_verls_entropy_reaches_the_report(tmp_path):
-    from abcgrpo.report.records import load
-    from abcgrpo.report.summary import summarize
+    from abcgrpo.report.content.summary import summarize
+    from abcgrpo.report.reading.records import load
 
     path = tmp_path / "log.jsonl"
     path.write_text(json.dumps({"step": 1, "data": VERL}) + "\n" + json.dumps({"step": 2, "data": VERL}) + "\n")

@@ -7,11 +7,10 @@ import pytest
 from abcgrpo import Boundaries
 from abcgrpo.curves import rule_curve
 from abcgrpo.files import plain
-from abcgrpo.report.diagrams import forest_panels, rule_panels
-from abcgrpo.report.figures import panels
-from abcgrpo.report.page import page as written_page
-from abcgrpo.report.records import load
-from abcgrpo.report.summary import summarize
+from abcgrpo.report.content.summary import summarize
+from abcgrpo.report.drawing.panels import panels
+from abcgrpo.report.page.render import page as written_page
+from abcgrpo.report.reading.records import load
 from tests.report.experiments import comparison, evaluation, run, specification
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -54,7 +53,7 @@ def report(tmp_path_factory):
     ]
     summary["verdict"] = ["Inconclusive.", f"Hostile: {ATTACK}"]
     curves = plain({"GRPO": rule_curve(Boundaries.grpo(0.2)), "ABC-GRPO": rule_curve(Boundaries())})
-    drawn = [*forest_panels(summary), *panels(summary), *rule_panels(list(summary["arms"]), curves)]
+    drawn = panels(summary, curves)
     file = directory.parent / "report.html"
     file.write_text(written_page(summary, drawn))
     return file, drawn

@@ -8,13 +8,13 @@ import pytest
 
 from abcgrpo.errors import UserError
 from abcgrpo.files import write_json
-from abcgrpo.report.comparison import headline
-from abcgrpo.report.diagrams import forest_panels
-from abcgrpo.report.document import latex, markdown
-from abcgrpo.report.records import RunRecord, load
-from abcgrpo.report.runs import rule_curves, rule_of
-from abcgrpo.report.summary import summarize
-from abcgrpo.report.tables import rows
+from abcgrpo.report.content.comparison import headline
+from abcgrpo.report.content.runs import rule_curves, rule_of
+from abcgrpo.report.content.summary import summarize
+from abcgrpo.report.drawing.comparison import forest_panels
+from abcgrpo.report.reading.records import RunRecord, load
+from abcgrpo.report.text.document import latex, markdown
+from abcgrpo.report.text.tables import rows
 from abcgrpo.report.write import write
 from tests.report.experiments import RULES, comparison, evaluation, run, specification
 
@@ -51,7 +51,6 @@ def test_every_figure_of_the_summary(experiment):
     assert average["ABC-GRPO", "GRPO"]["relative"] == pytest.approx(1 / 3)
     assert [average[sides]["in_family"] for sides in against] == [True, False, False]
     assert report["configuration"] == {"rule": RULES}
-    assert report["published_claims"] is None
 
 
 def test_all_files_are_there_and_nothing_of_a_run_is_markup(experiment, tmp_path):

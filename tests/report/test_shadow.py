@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from abcgrpo.report.logs import Series
-from abcgrpo.report.records import RunRecord, load
-from abcgrpo.report.shadow import shadow_figures, shadow_sentences
-from abcgrpo.report.summary import summarize
+from abcgrpo.report.content.shadow import shadow_figures, shadow_sentences
+from abcgrpo.report.content.summary import summarize
+from abcgrpo.report.reading.logs import Series
+from abcgrpo.report.reading.records import RunRecord, load
 from abcgrpo.report.write import write
-from tests.report.published import log, needs_published_logs
+from tests.audit.published import log, needs_published_logs
 
 
 def seed(number: int, first: float, second: float) -> RunRecord:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from abcgrpo.report.logs import read_log
+from abcgrpo.report.reading.logs import read_log
 from tests.trl.trainers import abc_trainer
 
 OURS = {"clip/q1", "clip/q2", "clip/q3", "clip/q4", "ratio/max", "entropy", "reward", "frac_reward_zero_std"}

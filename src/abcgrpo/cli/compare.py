@@ -38,6 +38,6 @@ def compare(
     [bold]abcgrpo compare GRPO:0=a.json GRPO:1=b.json ABC:0=c.json ABC:1=d.json[/bold]
     """
     require_extras("abcgrpo compare", "report")
-    from abcgrpo.report.foreign_scores import load_scores
+    from abcgrpo.report.reading.foreign_scores import load_scores
 
     write_records(load_scores(scores, baseline, pass_at_k or []), output)

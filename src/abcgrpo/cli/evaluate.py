@@ -96,7 +96,7 @@ def evaluate(
     from abcgrpo.evaluation.results import Metrics, powers_of_two
     from abcgrpo.evaluation.results import results as all_results
     from abcgrpo.evaluation.samplers import LastSampler
-    from abcgrpo.report.evaluation import terminal, write_results
+    from abcgrpo.report.text.evaluation import terminal, write_results
     from abcgrpo.tasks import get_rewards, get_task
     from abcgrpo.tasks.benchmarks import load_benchmarks
 

@@ -46,7 +46,7 @@ def write_report(
     runs: list[Path], output: Path, logs: list[tuple[str, Path]] | None = None, level: float | None = None
 ) -> None:
     """Write the report, print its table, and name its page."""
-    from abcgrpo.report.records import load
+    from abcgrpo.report.reading.records import load
 
     records = load(runs, logs or [])
     records.level = level
@@ -55,8 +55,7 @@ def write_report(
 
 def write_records(records: Any, output: Path) -> None:
     """Write the report of what was loaded, print its table, and name its page."""
-    from abcgrpo.report.document import terminal_comparisons
-    from abcgrpo.report.tables import terminal_table
+    from abcgrpo.report.text.terminal import terminal_comparisons, terminal_table
     from abcgrpo.report.write import write
 
     summary = write(records, output)

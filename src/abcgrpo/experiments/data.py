@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from abcgrpo.errors import UserError
+from abcgrpo.evaluation.samplers import prompt_tokens
 from abcgrpo.experiments.recipe import Recipe
 from abcgrpo.tasks import Row, Task, TrainingData, get_rewards, get_task, resolve_model, spec_text, with_prompts
-from abcgrpo.tasks.prompts import Prompt
 from abcgrpo.tasks.sources import HubError, from_hub
 
 if TYPE_CHECKING:
@@ -118,20 +118,14 @@ def short_prompts(recipe: Recipe, examples: list[Row]) -> list[Row]:
     if longest is None:
         return examples
     tokenizer = _tokenizer(recipe.model_name_or_path)
-    kept = [example for example in examples if _tokens(example["prompt"], tokenizer) <= longest]
+    model = recipe.model_name_or_path
+    kept = [each for each in examples if len(prompt_tokens(tokenizer, each["prompt"], model)) <= longest]
     if len(kept) < len(examples):
         left_out = len(examples) - len(kept)
         logger.warning("%d of %d prompts are longer than %d tokens and are left out", left_out, len(examples), longest)
     if not kept:
         raise UserError(f"max_prompt_tokens={longest} leaves the training set empty: every prompt is longer.")
     return kept
-
-
-def _tokens(prompt: Prompt, tokenizer: Any) -> int:
-    """The number of tokens that the model is given: a conversation in its chat template, with what opens an answer."""
-    if isinstance(prompt, str):
-        return len(tokenizer(prompt)["input_ids"])
-    return len(tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_dict=True)["input_ids"])
 
 
 def _tokenizer(model: str) -> Any:

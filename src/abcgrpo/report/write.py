@@ -9,15 +9,14 @@ from typing import Any
 import vl_convert
 
 from abcgrpo.files import plain, write_json, write_text
-from abcgrpo.report.diagrams import forest_panels, rule_panels
-from abcgrpo.report.document import latex, markdown
-from abcgrpo.report.figures import Panel, panels
-from abcgrpo.report.frontier import frontier_panels
-from abcgrpo.report.page import page
-from abcgrpo.report.records import Records
-from abcgrpo.report.runs import rule_curves
-from abcgrpo.report.summary import summarize
-from abcgrpo.report.training import table
+from abcgrpo.report.content.runs import rule_curves
+from abcgrpo.report.content.summary import summarize
+from abcgrpo.report.content.training import table
+from abcgrpo.report.drawing.panel import Panel
+from abcgrpo.report.drawing.panels import panels
+from abcgrpo.report.page.render import page
+from abcgrpo.report.reading.records import Records
+from abcgrpo.report.text.document import latex, markdown
 
 COLUMNS = ("arm", "seed", "step", "metric", "value")
 
@@ -30,12 +29,7 @@ def write(records: Records, output: Path) -> dict[str, Any]:
         output: the directory.
     """
     summary = plain(summarize(records))
-    drawn = [
-        *forest_panels(summary),
-        *panels(summary),
-        *frontier_panels(summary),
-        *rule_panels(list(summary["arms"]), rule_curves(records.by_arm)),
-    ]
+    drawn = panels(summary, rule_curves(records.by_arm))
     for panel in drawn:
         _write_images(panel, output / "figures")
     write_json(output / "report.json", summary)

@@ -11,6 +11,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from abcgrpo.event_shares import QUADRANTS, clip_shares
 from abcgrpo.quadrants import clip_events
 from abcgrpo.tokens import importance_ratio
 from abcgrpo.trl.batch import loss_mask
@@ -77,10 +78,10 @@ class Measurement(Component):
         reduce, gather = self.trainer.accelerator.reduce, self.trainer.accelerator.gather
         sums = {name: cast(Tensor, reduce(value, "sum")) for name, value in sorted(self._sums.items())}
         events, tokens = sums.pop("events"), sums.pop("tokens").clamp(min=1)
-        for quadrant, count in zip(("q1", "q2", "q3", "q4"), events.tolist(), strict=True):
+        for quadrant, count in zip(QUADRANTS, events.tolist(), strict=True):
             metrics[f"clip/{quadrant}"].append(count / tokens.item())
-            if events.sum() > 0:
-                metrics[f"clip_share/{quadrant}"].append(count / events.sum().item())
+        for quadrant, share in zip(QUADRANTS, clip_shares([events.tolist()]) or (), strict=False):
+            metrics[f"clip_share/{quadrant}"].append(share)
         for name, value in sums.items():
             metrics[name].append((value / tokens).item())
         metrics["ratio/max"].append(cast(Tensor, gather(self._largest_ratio)).max().item())

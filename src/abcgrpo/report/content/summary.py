@@ -1,0 +1,100 @@
+"""From records to the content of `report.json`, which tables, figures and the page only lay out."""
+
+from typing import Any
+
+from abcgrpo.comparison.compare import RULE
+from abcgrpo.evaluation.clusters import in_words
+from abcgrpo.evaluation.results import suspicions
+from abcgrpo.report.content.comparison import compare_arms, comparison_sentences
+from abcgrpo.report.content.frontier import frontiers
+from abcgrpo.report.content.runs import configuration, manifests, rule_of
+from abcgrpo.report.content.samples import samples
+from abcgrpo.report.content.scores import arm_scores, base_scores, benchmarks, clusters_of, score_series
+from abcgrpo.report.content.shadow import shadow_figures, shadow_sentences
+from abcgrpo.report.content.training import arm_figures, arm_series, log_notes, ratios
+from abcgrpo.report.reading.records import Measured, Records, RunRecord
+
+SCHEMA = 2
+"""Of `report.json`; raised when a key changes its meaning. docs/report.md has the schema."""
+
+
+def summarize(records: Records) -> dict[str, Any]:
+    """Everything that the report says; docs/report.md has the schema. Shares are fractions of 1."""
+    by_arm = records.by_arm
+    arms: dict[str, Any] = {
+        arm: arm_figures(runs)
+        | {"rule": rule_of(runs), "shadow": shadow_figures(runs), "evaluation": arm_scores(records, runs) or None}
+        for arm, runs in by_arm.items()
+    }
+    ratio = ratios({arm: content["entropy"]["final"] for arm, content in arms.items()})
+    summary = {
+        "schema": SCHEMA,
+        "title": records.title,
+        "reference": next(iter(arms)),
+        "benchmarks": benchmarks(records),
+        "base": base_scores(records),
+        "arms": arms,
+        "entropy_ratio": ratio,
+        "comparisons": (compared := compare_arms(records)),
+        "frontier": (frontier := frontiers(records, records.level)),
+        "verdict_rule": RULE,
+        "series": {arm: arm_series(runs) | {"evaluation": score_series(records, runs)} for arm, runs in by_arm.items()},
+        "samples": samples(records),
+        "configuration": configuration(by_arm),
+        "runs": manifests(records.runs),
+        "another_rule": shadow_sentences(by_arm),
+        "notes": _notes(records),
+        "missing": records.missing,
+    }
+    verdict = comparison_sentences(records, compared) or _verdict(summary)
+    return summary | {"verdict": [*verdict, *(each["sentence"] for each in frontier), *records.additions]}
+
+
+def _verdict(summary: dict[str, Any]) -> list[str]:
+    """What can be said of the arms where no comparison has been made."""
+    arms = summary["arms"]
+    sentences = []
+    if not summary["benchmarks"]:
+        sentences.append(
+            "No verdict on accuracy: these are training logs, without an evaluation. They tell how training went, not "
+            "which arm answers better."
+        )
+    reference = summary["reference"]
+    for arm in arms:
+        ratio = summary["entropy_ratio"].get(f"{arm} / {reference}")
+        if ratio is not None:
+            sentences.append(f"Final entropy of {arm} is {ratio:.2f} × that of {reference}.")
+    if len(arms) > 1:
+        fewest = min(len(content["seeds"]) for content in arms.values())
+        if fewest < 3:
+            sentences.append(
+                f"{'One training seed' if fewest == 1 else 'Two training seeds'} per arm: what another seed would have "
+                f"changed is not covered, so a difference between arms is no verdict on their rules."
+            )
+    return sentences
+
+
+def _last(run: RunRecord, records: Records) -> dict[str, Measured]:
+    return {name: found for name in records.benchmarks if (found := run.last(name)) is not None}
+
+
+def _notes(records: Records) -> list[str]:
+    notes: list[str] = []
+    for name, benchmark in benchmarks(records).items():
+        samples = benchmark["samples"]
+        if records.shares is None:
+            notes.append(
+                f"{name}: {benchmark['questions']} questions, {samples} samples each. Avg@k is the mean over all "
+                f"samples, the same in expectation for every k. Pass@k is the unbiased estimator of Chen et al. 2021."
+            )
+        notes.append(f"{name}: {in_words(benchmark['questions'], clusters_of(records, name))}")
+        if records.shares is None and samples in records.pass_at_k:
+            notes.append(f"Pass@{samples} uses all samples at once: it is no more than whether any of them was right.")
+    measured = [("The base", records.base), *((run.label, _last(run, records)) for run in records.runs)]
+    for label, by_benchmark in measured:
+        for name, each in by_benchmark.items():
+            notes += [f"{label} on {name}: {warning}" for warning in suspicions(each.evaluation)]
+    if notes:
+        notes.append("Intervals of single arms are 95% and over questions: what other questions would have changed.")
+    logged = any(run.metrics for run in records.runs)
+    return notes + (log_notes(records.by_arm) if logged else [])

@@ -1,0 +1,41 @@
+"""Other programs' names for what this package has names for. docs/report.md shows the same table.
+
+| here                         | verl                                            |
+|------------------------------|-------------------------------------------------|
+| `entropy`                    | `actor/entropy`, before 0.5 `actor/entropy_loss`|
+| `reward`                     | `critic/rewards/mean`, else `critic/score/mean` |
+| `completions/mean_length`    | `response_length/mean`                          |
+| `completions/clipped_ratio`  | `response_length/clip_ratio`                    |
+| `clip/q1` … `clip/q4`        | `actor/clip_q1` … `actor/clip_q4`               |
+| `grad_norm`, `learning_rate` | `actor/grad_norm`, `actor/lr`                   |
+
+W&B and TensorBoard have Hugging Face trainers' metrics with `train/` before them, which is taken off.
+"""
+
+from abcgrpo.report.reading.logs.series import Series
+
+VERL = {
+    "entropy": ("actor/entropy", "actor/entropy_loss"),
+    "reward": ("critic/rewards/mean", "critic/score/mean"),
+    "completions/mean_length": ("response_length/mean",),
+    "completions/clipped_ratio": ("response_length/clip_ratio",),
+    "grad_norm": ("actor/grad_norm",),
+    "learning_rate": ("actor/lr",),
+    **{f"clip/q{quadrant}": (f"actor/clip_q{quadrant}",) for quadrant in (1, 2, 3, 4)},
+}
+
+
+def with_our_names(series: Series) -> Series:
+    """The series under the names that the report knows; others' names are kept beside them."""
+    plain = {_without_prefix(name): values for name, values in series.items()}
+    found: Series = {}
+    for ours, theirs in VERL.items():
+        name = next((each for each in theirs if each in plain), None)
+        if name and ours not in plain:
+            found[ours] = plain[name]
+    return plain | found
+
+
+def _without_prefix(name: str) -> str:
+    """Hugging Face trainers write `reward` as the tag `train/reward` and `eval_reward` as `eval/reward`."""
+    return "eval_" + name[5:] if name.startswith("eval/") else name.removeprefix("train/")
