@@ -22,6 +22,8 @@ class InProcess(Worker):
     def command(self, job, place, *arguments):
         """See `Worker.command`; a command that fails raises what it raised."""
         result = command(*arguments)
+        with (job.directory / "log.txt").open("a") as log:
+            log.write(result.output)
         if result.exception is not None:
             raise result.exception
 
