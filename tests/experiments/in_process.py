@@ -8,7 +8,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from abcgrpo.cli.app import app
-from abcgrpo.experiments.jobs import Worker
+from abcgrpo.experiments.jobs.job import Worker
 
 
 def command(*arguments: str) -> Result:
@@ -54,8 +54,8 @@ def in_process(monkeypatch, tmp_path) -> Path:
     """
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("abcgrpo.experiments.runner.Worker", InProcess)
-    monkeypatch.setattr("abcgrpo.experiments.runner.ThreadPoolExecutor", OneByOne)
-    monkeypatch.setattr("abcgrpo.experiments.runner.device_places", lambda jobs: [{}])
+    monkeypatch.setattr("abcgrpo.experiments.jobs.runner.Worker", InProcess)
+    monkeypatch.setattr("abcgrpo.experiments.jobs.runner.ThreadPoolExecutor", OneByOne)
+    monkeypatch.setattr("abcgrpo.experiments.jobs.runner.device_places", lambda jobs: [{}])
     monkeypatch.setattr("abcgrpo.report.write._write_images", lambda *arguments: None)
     return tmp_path

@@ -10,11 +10,11 @@ from typing import Any
 from abcgrpo.evaluation.store import NOTES, SAMPLES, SETTINGS, has_samples
 from abcgrpo.files import json_line, read_json, read_json_lines, write_json, write_text
 from abcgrpo.grading.verdict import Verdict
+from abcgrpo.run_files import GRADED_WITH
 from abcgrpo.tasks import Row
 from abcgrpo.tasks.benchmarks import Benchmark, rows_hash
 from abcgrpo.tasks.prompts import Prompt
 
-GRADED_WITH = "graded_with"
 _FREE = dict.fromkeys(("questions", "questions_sha256", "samples"))
 _OF_A_VERDICT = ("correct", "answer", "reason", "score")
 

@@ -27,12 +27,22 @@ from pydantic import ValidationError
 from abcgrpo.errors import UserError
 from abcgrpo.evaluation.results import suspicions
 from abcgrpo.evaluation.store import SAMPLES, SETTINGS, read_evaluation
-from abcgrpo.experiments.board import Board, JobState
-from abcgrpo.experiments.growth import GRADED_WITH, HISTORY, changes
-from abcgrpo.experiments.jobs import Job, Worker, device_places, in_words, seconds_of_finished
+from abcgrpo.experiments.growth import changes
+from abcgrpo.experiments.jobs.board import Board, JobState
+from abcgrpo.experiments.jobs.job import Job, Worker, device_places, in_words, seconds_of_finished
 from abcgrpo.experiments.specification import Experiment
 from abcgrpo.files import locked, plain, read_json, write_json
-from abcgrpo.run_files import BASE, EVALUATED, EXPERIMENT, MANIFEST, PROGRESS, TRAINING, job_directory
+from abcgrpo.run_files import (
+    BASE,
+    EVALUATED,
+    EXPERIMENT,
+    GRADED_WITH,
+    HISTORY,
+    MANIFEST,
+    PROGRESS,
+    TRAINING,
+    job_directory,
+)
 
 FIRST_SAMPLES = 16
 """Of the base, to each question, before training begins."""
@@ -176,7 +186,7 @@ class ExperimentRunner:
         return failures
 
     def _prepared_on_ray(self, address: str) -> Callable[[list[Job]], dict[str, str]]:
-        from abcgrpo.experiments import on_ray
+        from abcgrpo.experiments.jobs import on_ray
 
         on_ray.connect(address)
         on_ray.require_placeable(self.jobs)
@@ -184,7 +194,7 @@ class ExperimentRunner:
         return self._run_on_ray
 
     def _run_on_ray(self, jobs: list[Job]) -> dict[str, str]:
-        from abcgrpo.experiments import on_ray
+        from abcgrpo.experiments.jobs import on_ray
 
         states = self._states(jobs)
         board = self._board(states, on_ray.at_a_time(jobs))
