@@ -1,5 +1,6 @@
 """Data sets of reasoning-gym: their rows, their gold answers, and answers that mean harm."""
 
+import itertools
 import json
 import re
 from collections import deque
@@ -12,6 +13,7 @@ from abcgrpo.errors import UserError
 from abcgrpo.tasks import TrainingData, get_task
 from abcgrpo.tasks.benchmarks import load_benchmark
 from abcgrpo.tasks.parquet import graded_row, verl_rows
+from abcgrpo.tasks.pretrain import base_of
 from abcgrpo.tasks.reasoning_gym import extract, names
 
 WITHOUT_A_GOLD = {"boxnet", "rush_hour"}
@@ -144,6 +146,25 @@ def test_a_curriculum_and_a_composite():
     rows = task.training_rows(TrainingData(12))
     assert len({row["problem"][:30] for row in rows}) > 1
     assert all(verdict.correct for verdict in task.grade([tagged(row["answer"]) for row in rows], rows))
+
+
+def test_a_base_can_be_made_for_a_data_set():
+    """From its questions as they are; the golds are solutions that score 1, in characters that the base has."""
+    for extra, solved in (({"whole_text": True}, "{}"), ({}, "<answer>{}</answer>")):
+        given = {"name": "reasoning-gym/chain_sum", "max_terms": 3, "max_digits": 2} | extra
+        base, task = base_of(json.dumps(given)), get_task(given)
+        found = list(itertools.islice(base.generate(3, "train"), 20))
+        assert found == list(itertools.islice(base.generate(3, "train"), 20))
+        held_out = {problem.prompt for problem, _ in itertools.islice(base.generate(3, "test"), 20)}
+        assert not held_out & {problem.prompt for problem, _ in found}
+        for problem, solution in found:
+            (verdict,) = task.grade([solution], [problem.columns])
+            assert verdict.correct
+            assert solution == solved.format(verdict.answer)
+            assert {*problem.prompt, *solution} <= {*base.characters}
+            assert len(problem.prompt) + len(solution) < base.longest
+    with pytest.raises(UserError, match="gives no right answer to problem"):
+        base_of("reasoning-gym/boxnet")
 
 
 def test_a_row_is_graded_by_verl_in_another_process():
