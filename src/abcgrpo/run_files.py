@@ -31,6 +31,8 @@ MANIFEST = "run.json"
 """What a training run ran with, and how it ended."""
 METRICS = "metrics.jsonl"
 """What the trainer logged: one line per logging step."""
+TOKENS = "tokens.jsonl"
+"""Responses token by token, a few of each logged step; `abcgrpo.trl.token_record` says what a line holds."""
 
 ZERO_VARIANCE = "frac_reward_zero_std"
 """In `METRICS`, by TRL's name: the share of groups whose answers have all the same reward."""
