@@ -90,7 +90,7 @@ def test_the_script_makes_a_base(tmp_path):
     (measured,) = read_json(tmp_path / "pretraining.json")["measured"]
     assert measured["step"] == 1
     assert measured["loss"] == pytest.approx(2.5, abs=0.3)  # of 12 tokens, all alike: log 12 = 2.48
-    assert measured["right"] == 0.0
+    assert measured["right"] < 0.05  # a move or two by chance
     model = AutoModelForCausalLM.from_pretrained(tmp_path)
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
     assert model.generation_config.temperature == 1.0
