@@ -100,7 +100,7 @@ def pretrain(name: str, output: Path, steps: int | None = None, seed: int = SEED
     write_json(output / "pretraining.json", {"task": name, "seed": seed, "most_steps": most, "measured": measured})
 
 
-def share_right(model: Qwen3ForCausalLM, tokenizer: Any, task: Task, problems: list[Any]) -> float:
+def share_right(model: Any, tokenizer: Any, task: Task, problems: list[Any]) -> float:
     """The share of problems that an answer drawn at temperature 1 is right to; the randomness is the same each time."""
     prompts = tokenizer([problem.prompt for problem in problems], padding=True, return_tensors="pt")
     prompts.pop("token_type_ids", None)
