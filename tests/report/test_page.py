@@ -11,7 +11,7 @@ from abcgrpo.report.content.summary import summarize
 from abcgrpo.report.drawing.panels import panels
 from abcgrpo.report.page.render import page as written_page
 from abcgrpo.report.reading.records import load
-from tests.report.experiments import comparison, evaluation, run, specification
+from tests.report.experiments import comparison, evaluation, ladder, run, specification
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = [
@@ -197,4 +197,76 @@ def test_text_and_lines_stand_out_in_both_schemes(browser, report, scheme):
     assert (ground > 0.5) == (scheme == "light")
     assert contrast(label, ground) >= 7
     assert all(contrast(line, ground) >= 3 for line in lines)
+    opened.page.close()
+
+
+@pytest.fixture(scope="module")
+def climbed(tmp_path_factory):
+    """The page of an experiment with conditions and shadow rules."""
+    base = tmp_path_factory.mktemp("ladder")
+    ladder(base / "ladder", steps=8)
+    records = load([base / "ladder"])
+    summary = plain(summarize(records))
+    file = base / "report.html"
+    file.write_text(written_page(summary, panels(summary, {})))
+    return file
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_when_the_rule_matters_is_on_the_first_screen(browser, climbed, width, scheme):
+    opened = Opened(browser, climbed, width, scheme)
+    assert opened.complaints == []
+    lead = opened.page.locator("#conditions .lead")
+    assert lead.inner_text() == "The rule matters under 16 mini-batches."
+    assert lead.bounding_box()["y"] < 600
+    cells = opened.page.locator("table.conditions").first.locator("tbody td")
+    assert [each.get_attribute("class") for each in cells.all()] == [
+        "inconclusive", "inconclusive", "better", "inconclusive", "inconclusive", "worse"
+    ]  # fmt: skip
+    word = cells.nth(2).locator(".word")
+    assert word.inner_text() == "better"
+    box = word.bounding_box()
+    assert 0 <= box["x"] <= box["x"] + box["width"] <= width
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
+    opened.page.close()
+
+
+def test_shadow_rules_are_shown_of_the_runs_that_are_chosen(browser, climbed):
+    opened = Opened(browser, climbed)
+    assert opened.complaints == []
+    shown = opened.page.locator("[data-measured-in]:visible")
+    assert shown.get_attribute("data-measured-in") == "open, 16 mini-batches"
+    matrix = opened.page.locator("#figure-rule_distances .mark-text text")
+    before = matrix.all_inner_texts()
+    assert len(before) == 6  # three rules, without the diagonal
+    opened.page.locator("[data-measured]").select_option("GRPO, 1 mini-batch")
+    opened.settle()
+    assert shown.get_attribute("data-measured-in") == "GRPO, 1 mini-batch"
+    assert matrix.all_inner_texts() == ["0"] * 6
+    assert before != ["0"] * 6
+    for place in ("all", "q1", "q2", "q3", "q4"):
+        assert opened.page.locator(f"#figure-removed_mass_{place} .mark-line path").count() == 3
+    opened.page.get_by_role("button", name="GRPO, 1 mini-batch", exact=True).click()  # figures of rules have no arms
+    opened.settle()
+    assert opened.complaints == []
+    opened.page.close()
+
+
+def test_the_contents_lead_to_every_section(opened):
+    anchors = opened.page.locator("nav a").evaluate_all("all => all.map(each => each.getAttribute('href'))")
+    titled = opened.page.locator("main > section").evaluate_all("all => all.map(each => '#' + each.id)")
+    assert anchors == [each for each in titled if each != "#missing"]
+    opened.page.locator("nav a", has_text="Answers").click()
+    assert opened.page.locator("#samples h2").bounding_box()["y"] < 900
+    assert opened.page.locator("dl.about").inner_text().replace("\n", " ").endswith("seeds 0, 1")
+
+
+def test_on_a_phone_a_comparison_shows_difference_and_verdict(browser, report):
+    opened = Opened(browser, report[0], width=390)
+    row = opened.page.locator("#comparison table.comparisons").first.locator("tbody tr").first
+    for part in (row.locator("td.main").nth(1), row.locator(".badge")):
+        box = part.bounding_box()
+        assert 0 <= box["x"] <= box["x"] + box["width"] <= 390
+    assert "+5.0" in row.inner_text()
+    assert "inconclusive" in row.inner_text()
     opened.page.close()

@@ -21,10 +21,20 @@ const draw = async ({name, specification}) => {
 const buttons = () => [...document.querySelectorAll("button[data-arm]")];
 const arms = () => buttons().map(button => button.dataset.arm);
 
+const signal = (name, value) => Promise.all(figures
+  .filter(({specification}) => specification.params?.some(each => each.name === name))
+  .map(figure => views[figure.name].signal(name, value).runAsync()));
+
+// Which arm's runs the shadow rules are shown of.
+const measure = arm => {
+  for (const part of document.querySelectorAll("[data-measured-in]")) part.hidden = part.dataset.measuredIn !== arm;
+  return signal(parameters.measured, arm);
+};
+
 const toggle = async arm => {
   taken.has(arm) ? taken.delete(arm) : taken.add(arm);
   for (const button of buttons()) button.setAttribute("aria-pressed", String(!taken.has(button.dataset.arm)));
-  await Promise.all(Object.values(views).map(view => view.signal(parameters.hidden, [...taken]).runAsync()));
+  await signal(parameters.hidden, [...taken]);
   for (const label of document.querySelectorAll(".role-legend-label text"))
     label.style.opacity = taken.has(label.textContent) ? 0.4 : 1;
 };
@@ -47,5 +57,7 @@ document.addEventListener("click", ({target}) => {
   if (button?.dataset.arm !== undefined) toggle(button.dataset.arm);
   if (button?.dataset.zoom) zoom(button.dataset.figure, button.dataset.zoom);
 });
+
+document.querySelector("[data-measured]")?.addEventListener("change", ({target}) => measure(target.value));
 
 Promise.all(figures.map(draw)).then(() => document.body.setAttribute("data-drawn", "true"));
