@@ -4,12 +4,12 @@ import pytest
 
 from abcgrpo.errors import UserError
 from abcgrpo.evaluation.evaluate import default_sampling
-from abcgrpo.experiments.jobs import Worker
-from abcgrpo.experiments.recipe import Recipe
+from abcgrpo.experiments.jobs.job import Worker
 from abcgrpo.experiments.specification import read_experiment
-from abcgrpo.experiments.training import train
 from abcgrpo.tasks import get_task
 from abcgrpo.tasks.coin import coin
+from abcgrpo.training.recipe import Recipe
+from abcgrpo.training.run import train
 
 EXPERIMENT = """
 model_name_or_path: countdown-base
@@ -24,7 +24,7 @@ evaluation: {evaluation}
 def options(tmp_path, task: str, evaluation: str, extra: str = "", arm: str = "A") -> list[str]:
     path = tmp_path / "mine.yaml"
     path.write_text(EXPERIMENT.format(task=task, evaluation=evaluation, arm=arm) + extra)
-    return Worker(read_experiment(str(path)))._evaluation_options()
+    return Worker(read_experiment(str(path)))._evaluation_options(64)
 
 
 def test_an_experiment_leaves_sampling_to_the_task(tmp_path):

@@ -1,6 +1,6 @@
 """A study that grows: what may be added to an experiment with results, what would mix settings, what changed when.
 
-`experiment.json` holds the experiment as it is now and, in `history`, each change that was made after results existed.
+`EXPERIMENT` holds the experiment as it is now and, in its `HISTORY`, each change that was made after results existed.
 """
 
 from collections.abc import Iterable
@@ -9,25 +9,29 @@ from typing import Any
 from abcgrpo.errors import UserError
 from abcgrpo.experiments.specification import EvaluationPlan, Experiment
 from abcgrpo.files import plain
-
-HISTORY = "history"
-"""Key of `experiment.json`; a list of `{"time", "finished_runs", "changes"}`."""
+from abcgrpo.run_files import GRADED_WITH, differences
 
 
-def changes(known: dict[str, Any], experiment: Experiment, where: str) -> list[str]:
+def changes(known: dict[str, Any], experiment: Experiment, where: str, trained: bool = True) -> list[str]:
     """What of an experiment is other than in its `experiment.json`, in words.
 
     Arms, conditions, seeds, questions and samples may be added, and the values of k, which are computed from samples,
-    may be anything.
+    may be anything. As long as no run is finished `reward_funcs` may be others: the base's answers are graded again.
+
+    Args:
+        known: what `experiment.json` holds.
+        experiment: what is wanted now.
+        where: the directory, for messages.
+        trained: whether a training run is finished.
 
     Raises:
         UserError: a change that would mix settings, or leave out what has been run.
     """
-    wanted = plain(experiment.model_dump(mode="json"))
+    wanted, graded_with = plain(experiment.model_dump(mode="json")), experiment.graded_with
     refused: list[str] = []
     found: list[str] = []
-    for name in Experiment.model_fields:
-        before, now = known.get(name), wanted[name]
+    for name, now in wanted.items():
+        before = known.get(name)
         if before == now and (name != "arms" or list(before or {}) == list(now)):  # of which the first is the baseline
             continue
         if name in ("arms", "conditions"):
@@ -37,10 +41,12 @@ def changes(known: dict[str, Any], experiment: Experiment, where: str) -> list[s
         elif name == "resources":
             if (was := (before or {}).get("processes", 1)) != now["processes"]:
                 refused.append(f"processes of a job were {was}, are {now['processes']}")
+        elif name == "reward_funcs" and not trained:
+            found.append(f"reward_funcs was {before!r}, is {now!r}; the base's answers are graded again")
         elif name == "evaluation":
             _evaluation(before or {}, now, refused, found)
         else:
-            refused.append(f"{name} was {before!r}, is {now!r}")
+            refused += differences({name: before}, {name: now})
     if refused:
         listed = "\n".join(f"  {each}" for each in refused)
         raise UserError(
@@ -48,6 +54,9 @@ def changes(known: dict[str, Any], experiment: Experiment, where: str) -> list[s
             f"out: arms, conditions, seeds, questions and samples may be added, and k changed. For anything else give "
             f"another --output."
         )
+    if known.get(GRADED_WITH, graded_with) != graded_with and known.get("reward_funcs") == wanted["reward_funcs"]:
+        rewarded = "; finished runs were rewarded by what it was before" if trained else ""
+        found.append(f"the code that grades is another, and answers are graded again{rewarded}")
     return found
 
 
@@ -60,17 +69,12 @@ def _names(kind: str, before: dict[str, Any], now: dict[str, Any], refused: list
         refused.append(f"the first arm, which others are compared with, was {next(iter(before))}, is {next(iter(now))}")
     refused += [f"{one} {name} is left out" for name in before if name not in now]
     refused += [
-        f"{one} {name} is another: {_differing(before[name], now[name])}"
+        f"{one} {name} is another: {', '.join(differences(before[name], now[name]))}"
         for name in before
         if name in now and before[name] != now[name]
     ]
     if added := [name for name in now if name not in before]:
         found.append(f"added {kind if len(added) > 1 else one} {', '.join(added)}")
-
-
-def _differing(before: dict[str, Any], now: dict[str, Any]) -> str:
-    names = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
-    return ", ".join(f"{name} was {before.get(name)!r}, is {now.get(name)!r}" for name in names)
 
 
 def _listed(kind: str, before: Iterable[Any], now: list[Any], refused: list[str], found: list[str]) -> None:
@@ -86,10 +90,9 @@ def _evaluation(before: dict[str, Any], now: dict[str, Any], refused: list[str],
         was, wanted = before.get(name), now[name]
         if was == wanted:
             continue
-        said = f"{name} was {was!r}, is {wanted!r}"
         if name == "pass_at_k":
             found.append(f"k was {', '.join(map(str, was or []))}, is {', '.join(map(str, wanted))}")
         elif name in ("questions", "samples") and was is not None and (wanted is None or wanted > was):
             found.append(f"{name}: {'all' if wanted is None else wanted} instead of {was}")
         else:
-            refused.append(f"evaluation: {said}")
+            refused += [f"evaluation: {each}" for each in differences({name: was}, {name: wanted})]

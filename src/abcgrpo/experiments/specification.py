@@ -26,7 +26,6 @@ evaluation:                             # of the base and of every checkpoint (T
 
 import json
 from dataclasses import fields
-from importlib.resources import files
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -35,12 +34,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from abcgrpo.boundaries import Boundaries
 from abcgrpo.errors import UserError, unknown_name
-from abcgrpo.experiments.recipe import Objective, Recipe, recipe_from_flat
-from abcgrpo.experiments.shipped import launch_configuration
 from abcgrpo.files import plain, read_yaml
 from abcgrpo.rules import Rule, resolve_rule
 from abcgrpo.run_files import BASE
-from abcgrpo.tasks import DEFAULT, Spec, get_task
+from abcgrpo.tasks import DEFAULT, Spec, get_rewards, get_task
+from abcgrpo.training.recipe import Objective, Recipe, recipe_from_flat
+from abcgrpo.training.shipped import SHIPPED, launch_configuration
 
 THRESHOLDS = tuple(item.name for item in fields(Boundaries))
 """The short form of ABC-GRPO's rule."""
@@ -136,6 +135,12 @@ class Experiment(_Strict):
         """All of them, in the order in which they are run: every arm under every condition, seed by seed."""
         conditions = list(self.conditions) or [None]
         return [Run(arm, seed, each) for seed, each, arm in product(self.seeds, conditions, self.arms)]
+
+    @property
+    def graded_with(self) -> str:
+        """What changes when other code grades or rewards, while names stay: see `Task.graded_with`."""
+        task = get_task(self.task)
+        return (task.rewarded_by(get_rewards(self.reward_funcs)) if self.reward_funcs else task).graded_with
 
     def resources_of(self, arm: str) -> Resources:
         """What a job of an arm takes of a machine."""
@@ -272,7 +277,7 @@ def experiment_path(name_or_path: str) -> Path:
     path = Path(name_or_path)
     if path.suffix in (".yaml", ".yml"):
         return path
-    shipped = {entry.stem: entry for entry in Path(str(files("abcgrpo") / "recipes")).glob("*.yaml")}
+    shipped = {entry.stem: entry for entry in SHIPPED.glob("*.yaml")}
     if name_or_path not in shipped:
         raise unknown_name("experiment", name_or_path, shipped, "run")
     return shipped[name_or_path]

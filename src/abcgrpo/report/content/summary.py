@@ -4,10 +4,12 @@ from datetime import date
 from typing import Any
 
 from abcgrpo.comparison.compare import RULE
+from abcgrpo.comparison.logged import LOGGED_RULE
 from abcgrpo.evaluation.clusters import in_words
 from abcgrpo.evaluation.results import suspicions
 from abcgrpo.report.content.comparison import base_sentences, compare_arms, comparison_sentences
 from abcgrpo.report.content.conditions import conditions
+from abcgrpo.report.content.entropy import entropies_at_end, entropy_sentence
 from abcgrpo.report.content.frontier import frontiers
 from abcgrpo.report.content.runs import about, configuration, manifests, rule_of
 from abcgrpo.report.content.samples import samples
@@ -44,6 +46,8 @@ def summarize(records: Records) -> dict[str, Any]:
         "base": base_scores(records),
         "arms": arms,
         "entropy_ratio": ratio,
+        "entropy_at_end": (entropies := entropies_at_end(records)),
+        "entropy_rule": LOGGED_RULE,
         "comparisons": (compared := compare_arms(records)),
         "conditions": conditions(records, compared),
         "frontier": (frontier := frontiers(records, records.level)),
@@ -62,8 +66,8 @@ def summarize(records: Records) -> dict[str, Any]:
     }
     first, *rest = comparison_sentences(records, compared) or _verdict(summary) or [""]
     moved = [*base_sentences(records, compared), *_warnings(records)]
-    verdict = [first, *moved, *rest, *(each["sentence"] for each in frontier), *records.additions]
-    return summary | {"verdict": [sentence for sentence in verdict if sentence]}
+    verdict = [first, *moved, *rest, entropy_sentence(entropies), *(each["sentence"] for each in frontier)]
+    return summary | {"verdict": [each for each in [*verdict, *records.additions] if each]}
 
 
 def _another_rule(records: Records, arms: dict[str, Any]) -> list[str]:

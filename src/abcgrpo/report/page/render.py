@@ -15,11 +15,13 @@ from abcgrpo.report.drawing.style import HIDDEN, ZOOM, look
 from abcgrpo.report.text.document import READING_CLIP_EVENTS
 from abcgrpo.report.text.tables import (
     COMPARISON_COLUMNS,
+    ENTROPY_COLUMNS,
     LOG_COLUMNS,
     about_lines,
     comparison_rows,
     condition_tables,
     difference_cell,
+    entropy_rows,
     log_rows,
     metric_names,
     rows,
@@ -60,6 +62,8 @@ def page(summary: dict[str, Any], panels: list[Panel]) -> str:
         comparisons_of_arms=between_arms(summary),
         family_rows=comparison_rows(summary, in_family=True),
         other_rows=comparison_rows(summary, in_family=False),
+        entropy_columns=ENTROPY_COLUMNS,
+        entropy_rows=entropy_rows(summary),
         log_columns=LOG_COLUMNS,
         log_rows=list(log_rows(summary)),
         reading_clip_events=READING_CLIP_EVENTS,

@@ -8,11 +8,13 @@ from abcgrpo.report.text.markup import markdown as markdown_table
 from abcgrpo.report.text.markup import tabular
 from abcgrpo.report.text.tables import (
     COMPARISON_COLUMNS,
+    ENTROPY_COLUMNS,
     LOG_COLUMNS,
     about_lines,
     comparison_rows,
     condition_tables,
     difference_cell,
+    entropy_rows,
     log_rows,
     metric_names,
     rows,
@@ -45,6 +47,8 @@ def markdown(summary: dict[str, Any], panels: list[Panel]) -> str:
         parts += ["## Comparisons", markdown_table(COMPARISON_COLUMNS, comparison_rows(summary))]
     if summary["another_rule"]:
         parts += ["## Would another rule have mattered?", _list(summary["another_rule"])]
+    if lines := entropy_rows(summary):
+        parts += ["## Entropy at the end", markdown_table(ENTROPY_COLUMNS, lines), summary["entropy_rule"]]
     if lines := [[arm, *cells] for arm, cells in log_rows(summary)]:
         parts += ["## Training", markdown_table(["", *LOG_COLUMNS], lines), READING_CLIP_EVENTS]
     if summary["configuration"]:

@@ -196,3 +196,22 @@ def p_value(value: float | None) -> str:
 
 def _two(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
+
+
+ENTROPY_COLUMNS = ("", "", "entropy, ratio", "p", "p (Holm)", "seeds", "verdict")
+
+
+def entropy_rows(summary: dict[str, Any]) -> list[list[str]]:
+    """A row for each comparison of entropies at the end of training."""
+    return [
+        [
+            each["setting"] or "",
+            f"{each['arm']} / {each['baseline']}",
+            f"{each['ratio']:.2f}" + ("" if each["low"] is None else f" [{each['low']:.2f}, {each['high']:.2f}]"),
+            p_value(each["p_value"]),
+            p_value(each["p_value_holm"]),
+            str(each["seeds"]),
+            each["verdict"],
+        ]
+        for each in summary["entropy_at_end"]
+    ]
