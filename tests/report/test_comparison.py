@@ -42,7 +42,7 @@ def test_a_verdict_on_top(experiment):
     assert average["p_value"] == pytest.approx(2 / 2**7)
     assert average["p_value_holm"] == pytest.approx(2 * 2 / 2**7)
     assert average["verdict"] == passes["verdict"] == "better"
-    assert report["verdict"][1:] == [average["sentence"], passes["sentence"]]  # the base was not measured
+    assert report["verdict"][1:3] == [average["sentence"], passes["sentence"]]
     assert report["verdict"][0].startswith("Better than GRPO: ")
     assert "at most 5%" in report["verdict_rule"]
     *_, table = terminal_tables(report, width=80)
@@ -59,7 +59,7 @@ def test_an_earlier_checkpoint_never_takes_the_place_of_the_last(experiment):
     assert report["comparisons"][0]["seeds"] == 6
     assert report["comparisons"][0]["difference"] == pytest.approx(1 / 16)
     assert "ABC-GRPO, seed 0: not measured on countdown at its last step, 3." in report["missing"]
-    assert "it takes 7 seeds" in report["verdict"][-1]
+    assert any("it takes 7 seeds" in sentence for sentence in report["verdict"])
 
 
 def test_an_arm_that_failed_keeps_its_place(experiment):
