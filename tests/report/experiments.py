@@ -123,3 +123,20 @@ def shadow_line(step, trained, mass):
         apart = sum(abs(mine - its) for mine, its in zip(named[one], named[other], strict=True))
         line[f"shadow/distance/{one}/{other}"] = apart
     return line
+
+
+def response(step, prompt, advantage, events):
+    """A line of `tokens.jsonl`: a response with one advantage, and a clip event or none (0) at each token."""
+    ratios = [{0: 1.0, 1: 1.3, 2: 0.7, 3: 0.7, 4: 1.3}[event] for event in events]
+    return {
+        "step": step,
+        "prompt": prompt,
+        "reward": float(advantage > 0),
+        "tokens": [f"t{at}" for at in range(len(events))],
+        "own": [1] * len(events),
+        "advantages": [advantage] * len(events),
+        "ratios": ratios,
+        "events": events,
+        "clipped": [int(event in (1, 3)) for event in events],
+        "prefix_gain": [0.25] * len(events),
+    }

@@ -6,12 +6,12 @@ import pytest
 
 from abcgrpo import Boundaries
 from abcgrpo.curves import rule_curve
-from abcgrpo.files import plain
+from abcgrpo.files import json_line, plain
 from abcgrpo.report.content.summary import summarize
 from abcgrpo.report.drawing.panels import panels
 from abcgrpo.report.page.render import page as written_page
 from abcgrpo.report.reading.records import load
-from tests.report.experiments import comparison, evaluation, ladder, run, specification
+from tests.report.experiments import comparison, evaluation, ladder, response, run, specification
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = [
@@ -45,6 +45,11 @@ def report(tmp_path_factory):
     for seed in (0, 1):
         run(directory, entropy=3.0 + seed, correct=[1, 2, 3], seed=seed, benchmarks=names, text=ATTACK)
         run(directory, entropy=6.0 + seed, correct=[2, 2, 3], arm="ABC-GRPO", seed=seed, benchmarks=names, text=ATTACK)
+    for arm in ("GRPO", "ABC-GRPO"):
+        recorded = [response(1, "1+1", -0.5, [0, 4, 3]), response(2, ATTACK, 0.5, [1, 0])]
+        recorded[1]["tokens"][0] = ATTACK
+        path = directory / "arms" / arm / "seed-0" / "training" / "tokens.jsonl"
+        path.write_text("".join(map(json_line, recorded)))
     summary = plain(summarize(load([directory])))
     summary["comparisons"] = [
         comparison("ABC-GRPO", benchmark, metric, 0.05, "inconclusive")
@@ -269,4 +274,32 @@ def test_on_a_phone_a_comparison_shows_difference_and_verdict(browser, report):
         assert 0 <= box["x"] <= box["x"] + box["width"] <= 390
     assert "+5.0" in row.inner_text()
     assert "inconclusive" in row.inner_text()
+    opened.page.close()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_tokens_are_coloured_and_say_what_they_are(browser, report, width, scheme):
+    opened = Opened(browser, report[0], width, scheme)
+    read = "each => getComputedStyle(each).backgroundColor"
+    failed, right = (opened.page.locator("#tokens p.tokens").nth(at) for at in (0, 1))
+    punished, plain_token = failed.locator("span").nth(1), failed.locator("span").nth(0)
+    red, blue = punished.evaluate(read), right.locator("span").nth(1).evaluate(read)
+    assert red.startswith("rgba(213, 94, 0")
+    assert blue.startswith("rgba(0, 114, 178")
+    assert plain_token.evaluate(read) == red  # every token of a failed answer alike: figure 1 of the paper
+    assert punished.evaluate("each => getComputedStyle(each).borderBottomColor") == "rgb(213, 94, 0)"
+    assert "over" in punished.get_attribute("class")
+    assert right.locator("span").first.inner_text() == ATTACK  # shown, not run
+    punished.click()
+    says = opened.page.locator(".token-says")
+    assert says.inner_text().startswith("“t1”: Â −0.5, r 1.3, clip event of Q4")
+    box = says.bounding_box()
+    assert 0 <= box["y"] <= 900 - box["height"] + 1
+    failed.press("ArrowRight")
+    assert says.inner_text().startswith("“t2”: Â −0.5, r 0.7, clip event of Q3, the rule changed its weight")
+    opened.page.get_by_role("button", name="by clip quadrant").click()
+    assert punished.evaluate(read).startswith("rgba(213, 94, 0, 0.4")
+    assert plain_token.evaluate(read) == "rgba(0, 0, 0, 0)"
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
+    assert opened.complaints == []
     opened.page.close()

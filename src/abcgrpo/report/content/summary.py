@@ -15,6 +15,7 @@ from abcgrpo.report.content.runs import about, configuration, manifests, rule_of
 from abcgrpo.report.content.samples import samples
 from abcgrpo.report.content.scores import arm_scores, base_scores, benchmarks, clusters_of, score_series
 from abcgrpo.report.content.shadow import shadow_figures, shadow_sentence, shadow_series
+from abcgrpo.report.content.tokens import recorded_responses
 from abcgrpo.report.content.training import arm_figures, arm_series, log_notes, metrics_not_read, ratios
 from abcgrpo.report.reading.records import Measured, Records, RunRecord
 
@@ -57,6 +58,7 @@ def summarize(records: Records) -> dict[str, Any]:
             for arm, runs in by_arm.items()
         },
         "samples": samples(records),
+        "tokens": {arm: found for arm, runs in by_arm.items() if (found := recorded_responses(runs))},
         "configuration": configuration(by_arm),
         "runs": manifests(records.runs),
         "another_rule": _another_rule(records, arms),

@@ -12,6 +12,7 @@ from abcgrpo.report.content.shadow import first_measured
 from abcgrpo.report.drawing.panel import Panel
 from abcgrpo.report.drawing.shadow import MEASURED
 from abcgrpo.report.drawing.style import HIDDEN, ZOOM, look
+from abcgrpo.report.page.tokens import spans
 from abcgrpo.report.text.document import READING_CLIP_EVENTS
 from abcgrpo.report.text.tables import (
     COMPARISON_COLUMNS,
@@ -37,6 +38,7 @@ CONTENTS = {
     "clip": "Clip events",
     "another-rule": "Another rule",
     "rules": "The rules",
+    "tokens": "Punished tokens",
     "samples": "Answers",
     "configuration": "Arms and runs",
     "notes": "Notes",
@@ -76,6 +78,7 @@ def page(summary: dict[str, Any], panels: list[Panel]) -> str:
         condition_tables=condition_tables(summary),
         difference_cell=difference_cell,
         two_digits=two_digits,
+        spans=spans,
         first_measured=first_measured(summary["arms"]),
         quadrants=list(QUADRANTS),
         environments=_environments(summary["runs"]),
@@ -100,6 +103,7 @@ def _contents(summary: dict[str, Any], drawn: set[str]) -> list[tuple[str, str]]
         "clip": "clip" in drawn,
         "another-rule": summary["another_rule"],
         "rules": "rules" in drawn,
+        "tokens": summary["tokens"],
         "samples": summary["samples"],
         "configuration": True,
         "notes": summary["notes"],

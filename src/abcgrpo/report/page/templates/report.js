@@ -1,4 +1,4 @@
-// Draws the figures; buttons and legends take arms out of all of them; zooming by buttons, wheel and dragging.
+// Draws the figures and colours tokens; buttons and legends take arms out of all of them; zooming by buttons, wheel and dragging.
 const views = {};
 const extents = Object.fromEntries(figures.map(({name, extent}) => [name, extent]));
 const taken = new Set();
@@ -52,10 +52,34 @@ const zoom = (name, how) => {
   view.signal(signal, whole ? null : [middle - half + shift, middle + half + shift]).runAsync();
 };
 
+const colourBy = how => {
+  for (const button of document.querySelectorAll("[data-colour]"))
+    button.setAttribute("aria-pressed", String(button.dataset.colour === how));
+  for (const text of document.querySelectorAll("p.tokens")) text.className = "tokens by-" + how;
+};
+
+// Says of a token what its title says, for fingers and keyboards, which see no titles.
+const say = token => {
+  document.querySelector(".picked")?.classList.remove("picked");
+  token.classList.add("picked");
+  document.querySelector(".token-says").textContent = `“${token.textContent}”: ${token.title}`;
+};
+
 document.addEventListener("click", ({target}) => {
+  const token = target.closest("p.tokens > span");
+  if (token) say(token);
   const button = target.closest("button");
   if (button?.dataset.arm !== undefined) toggle(button.dataset.arm);
+  if (button?.dataset.colour) colourBy(button.dataset.colour);
   if (button?.dataset.zoom) zoom(button.dataset.figure, button.dataset.zoom);
+});
+
+document.addEventListener("keydown", event => {
+  const step = {ArrowRight: 1, ArrowLeft: -1}[event.key];
+  if (!step || !event.target.matches("p.tokens")) return;
+  event.preventDefault();
+  const tokens = [...event.target.children];
+  say(tokens[Math.min(tokens.length - 1, Math.max(0, tokens.findIndex(each => each.matches(".picked")) + step))]);
 });
 
 document.querySelector("[data-measured]")?.addEventListener("change", ({target}) => measure(target.value));
