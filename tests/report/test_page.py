@@ -241,13 +241,13 @@ def test_shadow_rules_are_shown_of_the_runs_that_are_chosen(browser, climbed):
     assert opened.complaints == []
     shown = opened.page.locator("[data-measured-in]:visible")
     assert shown.get_attribute("data-measured-in") == "open, 16 mini-batches"
-    matrix = opened.page.locator("#figure-rule_distances .mark-text text")
-    before = matrix.all_inner_texts()
+    matrix = opened.page.locator("#figure-rule_distances .mark-text.role-mark text")
+    before = matrix.all_text_contents()
     assert len(before) == 6  # three rules, without the diagonal
     opened.page.locator("[data-measured]").select_option("GRPO, 1 mini-batch")
     opened.settle()
     assert shown.get_attribute("data-measured-in") == "GRPO, 1 mini-batch"
-    assert matrix.all_inner_texts() == ["0"] * 6
+    assert matrix.all_text_contents() == ["0"] * 6
     assert before != ["0"] * 6
     for place in ("all", "q1", "q2", "q3", "q4"):
         assert opened.page.locator(f"#figure-removed_mass_{place} .mark-line path").count() == 3
