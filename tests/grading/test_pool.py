@@ -33,8 +33,12 @@ def processes(pool: WorkerPool) -> list[int]:
     return [worker._process.pid for worker in pool._idle]
 
 
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def child_of(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+    return children(pid)[0]
 
 
 def gone(pid: int) -> bool:
@@ -136,9 +140,10 @@ def test_the_wall_clock_has_a_limit_of_its_own(monkeypatch: pytest.MonkeyPatch):
         time.sleep(3.1)
         os.kill(first, signal.SIGCONT)
         wait_for(lambda: gone(first))
-        second = child_of(worker)
-        while (now := cpu_seconds(second)) and not gone(second):
-            used.append(now)
+        wait_for(lambda: children(worker) not in ([], [first]))
+        (second,) = children(worker)
+        while not gone(second):
+            used.append(cpu_seconds(second))
             time.sleep(0.01)
 
     stopper = threading.Thread(target=stop_and_go_on)
