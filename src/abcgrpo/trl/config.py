@@ -24,8 +24,8 @@ CHOICES = {
     "update": ("fast", "stock"),
     "generation": ("fast", "stock"),
 }
-"""Options with a fixed set of values, TRL's and ours. TRL reads its own in the middle of training, or takes any other value
-without a word."""
+"""Options with a fixed set of values, TRL's and ours. TRL reads its own in the middle of training, or takes any other
+value without a word."""
 
 THRESHOLDS = tuple(item.name for item in fields(Boundaries))
 
