@@ -148,7 +148,9 @@ RECIPE = "model_name_or_path: countdown-base\nnum_problems: 32\nper_device_train
         (("--use_vllm", "true"), "vLLM is not installed here"),
         (("--save_strategy", "no"), "would leave no model behind"),
         (("--task", "base-conversion", "--num-problems", "30000"), "Ask for at most 1"),
-        (("--loss_type", "foo"), "loss_type is one of"),
+        (("--loss_type", "foo"), "abcgrpo: loss_type is one of"),
+        (("--model_name_or_path", "./nowhere"), "There is no model at ./nowhere"),
+        (("--model_name_or_path", "nobody/nothing"), "'nobody/nothing' cannot be loaded"),
     ],
 )
 def test_train_says_the_same(tmp_path, monkeypatch, capsys, option, message):
