@@ -52,7 +52,7 @@ MISTAKES = {
     "more problems in a rollout than there are": (("num_problems: 32", "num_problems: 3"), "takes 4 problems"),
     "more problems than can be made": (
         ("countdown\nnum_problems: 32", "base-conversion\nnum_problems: 30000"),
-        "num_problems=30000, task base-conversion: 30,000 different problems cannot be made",
+        "num_problems=30000, task base-conversion: 30,000 different problems are more than there are",
     ),
     "a level that there is not": (
         (TRAINING, "training:\n  importance_sampling_level: tokens\n"), "not 'tokens'. Did you mean 'token'?"
@@ -147,7 +147,10 @@ RECIPE = "model_name_or_path: countdown-base\nnum_problems: 32\nper_device_train
         (("--max_completion_length", "0"), "no room for an answer"),
         (("--use_vllm", "true"), "vLLM is not installed here"),
         (("--save_strategy", "no"), "would leave no model behind"),
-        (("--task", "base-conversion", "--num-problems", "30000"), "Ask for at most 1"),
+        (
+            ("--task", "base-conversion", "--num-problems", "30000"),
+            "four of five have come before. Ask for at most 9,625.",
+        ),
         (("--loss_type", "foo"), "abcgrpo: loss_type is one of"),
         (("--model_name_or_path", "./nowhere"), "There is no model at ./nowhere"),
         (("--model_name_or_path", "nobody/nothing"), "'nobody/nothing' cannot be loaded"),
