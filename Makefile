@@ -43,7 +43,7 @@ test-deepspeed: $(DEEPSPEED_READY)  ## Train with ZeRO-2, ZeRO-3 and FSDP2 on tw
 test-verl: $(VERL_READY)  ## Run the tests against verl, in an environment of its own (2 GB)
 	$(VERL_VENV)/bin/python -m pytest tests/verl
 
-test-engines: $(ENGINES_READY)  ## Run the adapters inside SkyRL, torchtitan and Tinker's client, in an environment of their own
+test-engines: $(ENGINES_READY)  ## Run the adapters inside SkyRL, torchtitan and Tinker's client, in an environment of their own (6 GB)
 	$(ENGINES_VENV)/bin/python -m pytest tests/engines
 
 test-vllm: $(VLLM_READY)  ## Train and evaluate with vLLM on a CPU, in an environment of its own (4 GB); minutes
@@ -97,7 +97,7 @@ $(VLLM_READY): pyproject.toml constraints-vllm.txt
 $(ENGINES_READY): pyproject.toml constraints-engines.txt
 	$(PYTHON_3_12) -m venv $(ENGINES_VENV)
 	$(ENGINES_VENV)/bin/python -m pip install --quiet --upgrade pip
-	$(ENGINES_VENV)/bin/python -m pip install --quiet --no-deps skyrl==0.4.0 torchtitan==0.3.0
+	$(ENGINES_VENV)/bin/python -m pip install --quiet --no-deps skyrl==0.4.0 torchtitan==0.3.0 openpipe-art==0.5.23
 	$(ENGINES_VENV)/bin/python -m pip install --quiet -r constraints-engines.txt -e .
 	touch $@
 
