@@ -78,7 +78,7 @@ def measure_model(scale: int) -> dict[str, Any]:
     from update_phase import ARMS, VOCABULARY, peak_of_training
     from workload import GROUP, STEPS, rollouts, trainer
 
-    from abcgrpo.experiments.memory import estimate_memory
+    from abcgrpo.training.memory import estimate_memory
     from abcgrpo.trl.update.flops import ModelShape
 
     on_gpu = torch.cuda.is_available()

@@ -23,12 +23,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from abcgrpo.experiments.recipe import recipe_from_flat
-from abcgrpo.experiments.training import METRICS, train
+from abcgrpo.run_files import METRICS
+from abcgrpo.training.recipe import recipe_from_flat
+from abcgrpo.training.run import train
 from abcgrpo.trl.resume.checkpoints import STAGING, newest_complete
 
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["abcgrpo.experiments.training", "torch._dynamo"])
+FORKS.set_forkserver_preload(["abcgrpo.training.run", "torch._dynamo"])
 
 RECIPE: dict[str, Any] = {
     "model_name_or_path": "countdown-base",

@@ -9,9 +9,9 @@ from accelerate.commands.launch import _validate_launch_command, launch_command_
 from accelerate.utils import DeepSpeedPlugin, FullyShardedDataParallelPlugin
 from accelerate.utils.launch import prepare_deepspeed_cmd_env, prepare_multi_gpu_env
 
-from abcgrpo.experiments.dry_run import dry_run
-from abcgrpo.experiments.recipe import read_recipe
-from abcgrpo.experiments.shipped import SHIPPED, recipe_path
+from abcgrpo.training.dry_run import dry_run
+from abcgrpo.training.recipe import read_recipe
+from abcgrpo.training.shipped import SHIPPED, recipe_path
 
 FILES = {path.stem: path for path in (SHIPPED / "launch").glob("*.yaml")}
 FOR_ACCELERATE = ["ddp", "fsdp2", "zero2", "zero3"]

@@ -46,15 +46,25 @@ def _is_secret(name: str) -> bool:
     return name.lower().endswith(SECRETS)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file so that a reader, or a crash, meets the old content or the new one and nothing between."""
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """A file to write beside `path`, which takes its place when the block ends without an error.
+
+    A reader, or a crash, meets the old content or the new one and nothing between. Directories above are made.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(text, encoding="utf-8")
+        yield temporary
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all: see `replaced`."""
+    with replaced(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 @contextmanager

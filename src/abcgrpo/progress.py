@@ -15,6 +15,8 @@ from typing import Any, Self
 import rich.progress
 from rich.console import Console
 
+from abcgrpo.files import write_text
+
 PROGRESS_FILE = "ABCGRPO_PROGRESS_FILE"
 """Environment variable: where a process that was started by another reports its progress instead of showing it."""
 
@@ -70,9 +72,7 @@ class Progress:
         self._note = self._note if note is None else note
         if self._file:
             state = {"name": self.name, "done": done, "total": self.total, "note": self._note}
-            temporary = self._file.with_suffix(".tmp")
-            temporary.write_text(json.dumps(state))
-            temporary.replace(self._file)
+            write_text(self._file, json.dumps(state))
         elif self._bars:
             self._bars.update(self._task, completed=done, total=self.total, note=self._note)
         else:

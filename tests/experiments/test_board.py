@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from abcgrpo.experiments.board import Board, JobState, seconds_left
+from abcgrpo.experiments.jobs.board import Board, JobState, seconds_left
 from abcgrpo.progress import duration
 
 

@@ -12,8 +12,8 @@ from abcgrpo import extras
 from abcgrpo.cli import main
 from abcgrpo.errors import UserError
 from abcgrpo.experiments.checks import check_experiment
-from abcgrpo.experiments.jobs import reason
-from abcgrpo.experiments.runner import ExperimentRunner
+from abcgrpo.experiments.jobs.job import reason
+from abcgrpo.experiments.jobs.runner import ExperimentRunner
 from abcgrpo.experiments.specification import read_experiment
 
 EXPERIMENT = """
@@ -115,7 +115,7 @@ def test_what_is_right_passes(tmp_path):
 )
 def test_what_only_this_machine_lacks_is_planned_and_not_run(tmp_path, monkeypatch, capsys, change, message):
     if message.startswith("vLLM"):
-        monkeypatch.setattr("abcgrpo.experiments.arguments.find_spec", lambda name: None)
+        monkeypatch.setattr("abcgrpo.training.arguments.find_spec", lambda name: None)
     (tmp_path / "mine.yaml").write_text(changed(tmp_path, change))
     monkeypatch.setattr(sys, "argv", ["abcgrpo", "run", str(tmp_path / "mine.yaml"), "--plan"])
     monkeypatch.chdir(tmp_path)
@@ -142,7 +142,7 @@ RECIPE = "model_name_or_path: countdown-base\nnum_problems: 32\nper_device_train
     ],
 )
 def test_train_says_the_same(tmp_path, monkeypatch, capsys, option, message):
-    monkeypatch.setattr("abcgrpo.experiments.arguments.find_spec", lambda name: None)
+    monkeypatch.setattr("abcgrpo.training.arguments.find_spec", lambda name: None)
     (tmp_path / "recipe.yaml").write_text(RECIPE)
     monkeypatch.chdir(tmp_path)
     assert run(monkeypatch, "train", "recipe.yaml", *option) == 2

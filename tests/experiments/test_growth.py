@@ -9,8 +9,8 @@ import pytest
 from abcgrpo.cli.evaluate import evaluate as evaluate_command
 from abcgrpo.errors import UserError
 from abcgrpo.experiments.growth import changes
-from abcgrpo.experiments.jobs import Worker
-from abcgrpo.experiments.runner import ExperimentRunner
+from abcgrpo.experiments.jobs.job import Worker
+from abcgrpo.experiments.jobs.runner import ExperimentRunner
 from abcgrpo.experiments.specification import Experiment
 from abcgrpo.experiments.status import status, summary, terminal
 from abcgrpo.files import json_line, plain, read_json, write_json
@@ -74,7 +74,7 @@ class Here(Worker):
 def one_at_a_time():
     """Threads of one process cannot load models side by side."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("abcgrpo.experiments.runner.device_places", lambda jobs: [{}])
+        patch.setattr("abcgrpo.experiments.jobs.runner.device_places", lambda jobs: [{}])
         yield
 
 

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from abcgrpo.experiments.jobs import Job, device_places
+from abcgrpo.experiments.jobs.job import Job, device_places
+from abcgrpo.experiments.jobs.runner import ExperimentRunner
 from abcgrpo.experiments.plan import cannot_conclude, plan
-from abcgrpo.experiments.runner import ExperimentRunner
 from abcgrpo.experiments.specification import Experiment, Resources, read_experiment
 from abcgrpo.files import write_json
 

@@ -11,9 +11,9 @@ from ray.cluster_utils import Cluster  # noqa: E402
 
 from abcgrpo.cli.run import ray_address  # noqa: E402
 from abcgrpo.errors import UserError  # noqa: E402
-from abcgrpo.experiments import on_ray  # noqa: E402
-from abcgrpo.experiments.jobs import Job, launcher  # noqa: E402
-from abcgrpo.experiments.runner import ExperimentRunner  # noqa: E402
+from abcgrpo.experiments.jobs import on_ray  # noqa: E402
+from abcgrpo.experiments.jobs.job import Job, launcher  # noqa: E402
+from abcgrpo.experiments.jobs.runner import ExperimentRunner  # noqa: E402
 from abcgrpo.experiments.specification import Experiment, Resources  # noqa: E402
 from abcgrpo.files import read_json, read_json_lines  # noqa: E402
 from abcgrpo.report.content.summary import summarize  # noqa: E402

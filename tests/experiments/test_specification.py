@@ -6,10 +6,10 @@ import pytest
 import abcgrpo
 from abcgrpo import Boundaries
 from abcgrpo.errors import UserError
-from abcgrpo.experiments.recipe import read_recipe, recipe_from_flat
-from abcgrpo.experiments.runner import ExperimentRunner
+from abcgrpo.experiments.jobs.runner import ExperimentRunner
 from abcgrpo.experiments.specification import experiment_path, read_experiment
 from abcgrpo.rules import RULES, resolve_rule
+from abcgrpo.training.recipe import read_recipe, recipe_from_flat
 from abcgrpo.trl import ABCGRPOConfig, FastGRPOConfig
 
 SHIPPED = sorted((Path(abcgrpo.__file__).parent / "recipes").glob("*.yaml"))

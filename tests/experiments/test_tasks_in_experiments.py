@@ -4,12 +4,12 @@ import pytest
 
 from abcgrpo.errors import UserError
 from abcgrpo.evaluation.evaluate import default_sampling
-from abcgrpo.experiments.jobs import Worker
-from abcgrpo.experiments.recipe import Recipe
+from abcgrpo.experiments.jobs.job import Worker
 from abcgrpo.experiments.specification import read_experiment
-from abcgrpo.experiments.training import train
 from abcgrpo.tasks import get_task
 from abcgrpo.tasks.coin import coin
+from abcgrpo.training.recipe import Recipe
+from abcgrpo.training.run import train
 
 EXPERIMENT = """
 model_name_or_path: countdown-base

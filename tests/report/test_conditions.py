@@ -81,3 +81,31 @@ def test_without_conditions_nothing_of_them_is_drawn(experiment):
 def test_what_is_missing_names_its_condition(experiment):
     (experiment / "conditions/stale/arms/GRPO/seed-3/training/run.json").unlink()
     assert summarize(load([experiment]))["missing"] == ["GRPO, stale, seed 3: not trained yet."]
+
+
+def test_the_entropy_at_the_end_is_compared_within_each_condition(tmp_path):
+    directory = tmp_path / "ladder"
+    content = {"evaluation": {"pass_at_k": [2]}, "arms": {"GRPO": {}, "ABC-GRPO": {}}, "seeds": list(SEEDS)}
+    write_json(directory / "experiment.json", content | {"conditions": {name: {} for name in GAINS}})
+    for condition, factors in {"fresh": (0.9, 1.1), "stale": (1.5, 1.5)}.items():
+        for seed in SEEDS:
+            run(directory / "conditions" / condition, 1.0 + seed, [], arm="GRPO", seed=seed)
+            entropy = (1.0 + seed) * factors[seed % 2]
+            run(directory / "conditions" / condition, entropy, [], arm="ABC-GRPO", seed=seed)
+    report = summarize(load([directory]))
+    fresh, stale = report["entropy_at_end"]
+    assert (fresh["setting"], fresh["verdict"], stale["setting"], stale["verdict"]) == (
+        "fresh",
+        "inconclusive",
+        "stale",
+        "higher",
+    )
+    assert (stale["ratio"], stale["low"], stale["high"]) == pytest.approx((1.5, 1.5, 1.5))
+    assert fresh["ratio"] == pytest.approx((0.9 * 1.1) ** 0.5)
+    assert stale["p_value_holm"] == pytest.approx(2 * 2 / 2**8)
+    said = "Entropy at the end against GRPO: higher: ABC-GRPO (1.50 ×, stale); inconclusive: 1 of 2 comparisons."
+    assert said in report["verdict"]
+    write(load([directory]), tmp_path / "report")
+    page, text = ((tmp_path / "report" / name).read_text() for name in ("report.html", "report.md"))
+    assert '<span class="badge higher">higher</span>' in page
+    assert "| stale | ABC-GRPO / GRPO | 1.50 [1.50, 1.50] |" in text

@@ -332,6 +332,7 @@ KEPT = {
     "advantages": set(),
     "measurement": set(),
     "shadow": set(),
+    "tokens": set(),
     "numbers": {"skipped", "skipped_in_a_row"},
     "resume": {"_earlier_seconds", "continued_from"},
 }
@@ -343,6 +344,7 @@ PASSING = {
     "advantages": {"_rewards"},
     "measurement": {"_sums", "_largest_ratio", "_logged_entropies", "_told"},
     "shadow": {"_sums"},
+    "tokens": {"_step", "_last"},
     "numbers": {"_passes", "_step_is_bad", "_above"},
     "resume": {
         "_signals", "_point", "_saved_at", "_last_saved", "_session_started", "_train_sampler", "interrupted",
@@ -357,6 +359,7 @@ FIXED = {
     "advantages": {"_estimator"},
     "measurement": set(),
     "shadow": {"_rules", "rules"},
+    "tokens": {"_responses", "_rule", "_path"},
     "numbers": {"_limits", "_most_in_a_row"},
     "resume": {"_minutes"},
 }

@@ -65,7 +65,8 @@ def test_a_loss_that_depends_on_the_cut_would_be_seen(one, two):
 
 @pytest.mark.parametrize("loss_type", WHATEVER_THE_CUT)
 def test_both_log_the_same_events(one, two, loss_type):
-    for name in ("clip/q1", "clip/q2", "clip/q3", "clip/q4", "ratio/max", "reward", "entropy"):
+    prefixes = ("prefix/shared", "prefix/over_punished")
+    for name in ("clip/q1", "clip/q2", "clip/q3", "clip/q4", "ratio/max", "reward", "entropy", *prefixes):
         ours, reference = ([entry.get(name) for entry in run["logs"]] for run in (two[0][loss_type], one[loss_type]))
         assert len(ours) == STEPS
         assert [value is None for value in ours] == [value is None for value in reference]

@@ -36,9 +36,9 @@ def run(
     require_extras("abcgrpo run", "trl", "report", *(["ray"] if on else []))
     address = ray_address(on)
     from abcgrpo.experiments.checks import check_experiment
+    from abcgrpo.experiments.jobs.runner import ExperimentRunner
     from abcgrpo.experiments.plan import cannot_conclude
     from abcgrpo.experiments.plan import plan as planned
-    from abcgrpo.experiments.runner import ExperimentRunner
     from abcgrpo.experiments.specification import experiment_path, read_experiment
 
     directory = output or Path("runs") / experiment_path(experiment).stem
@@ -54,7 +54,7 @@ def run(
     if impossible := cannot_conclude(runner.experiment):
         print(impossible, file=sys.stderr, flush=True)
     failures = runner.run(address)
-    if len(failures) == 0 or any((directory / "arms").glob("*/seed-*/evaluated.json")):
+    if not failures or runner.durations():
         write_report([directory], directory / "report")
     if failures:
         print(f"{len(failures)} of {len(runner.jobs)} jobs failed; the same command tries them again:", file=sys.stderr)

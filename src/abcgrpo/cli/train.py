@@ -35,8 +35,8 @@ def train(
     A run that was cut short goes on, exactly, when the same command is given again. SIGTERM and Ctrl-C save first.
     """
     require_extras("abcgrpo train", "trl")
-    from abcgrpo.experiments.recipe import read_recipe
-    from abcgrpo.experiments.shipped import recipe_path
+    from abcgrpo.training.recipe import read_recipe
+    from abcgrpo.training.shipped import recipe_path
 
     sizes = {"num_problems": num_problems, "num_processes": num_processes}
     given = {name: value for name, value in sizes.items() if value is not None} | field_options(context.args)
@@ -45,9 +45,9 @@ def train(
     if json is not None and not dry_run:
         raise UserError("--json has no effect without --dry-run: a run keeps its records in its directory.")
     if dry_run:
-        from abcgrpo.experiments.dry_run import dry_run as try_recipe
-        from abcgrpo.experiments.dry_run import terminal
         from abcgrpo.files import write_json
+        from abcgrpo.training.dry_run import dry_run as try_recipe
+        from abcgrpo.training.dry_run import terminal
 
         found = try_recipe(chosen)
         if is_first:
@@ -55,7 +55,7 @@ def train(
         if is_first and json is not None:
             write_json(json, found)
         return
-    from abcgrpo.experiments.training import train as train_recipe
+    from abcgrpo.training.run import train as train_recipe
 
     directory = train_recipe(chosen)
     if is_first:

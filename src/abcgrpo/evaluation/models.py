@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from abcgrpo.errors import UserError, unknown_name
+from abcgrpo.run_files import checkpoints_in
 
 CHECKPOINTS = ("all", "last")
 
@@ -31,7 +32,7 @@ def named_models(models: list[str], checkpoints: str | None = None) -> list[Name
         raise unknown_name("choice", checkpoints, CHECKPOINTS, "checkpoints")
     named: list[Named] = []
     for model in models:
-        found = checkpoints_of(Path(model))
+        found = checkpoints_in(Path(model))
         label = model.rstrip("/").rpartition("/")[2] if "/" in model else model
         if checkpoints:
             if not found:
@@ -48,9 +49,3 @@ def named_models(models: list[str], checkpoints: str | None = None) -> list[Name
     if repeated := sorted({label for label in labels if labels.count(label) > 1}):
         raise UserError(f"Two models are called the same ({', '.join(repeated)}): evaluate them with an --output each.")
     return named
-
-
-def checkpoints_of(training: Path) -> list[Path]:
-    """The checkpoints of a training run, in the order of their steps."""
-    steps = {path: path.name.rpartition("-")[2] for path in training.glob("checkpoint-*")}
-    return sorted((path for path, step in steps.items() if step.isdigit()), key=lambda path: int(steps[path]))

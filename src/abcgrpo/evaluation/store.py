@@ -17,6 +17,7 @@ import numpy as np
 
 from abcgrpo.errors import UserError
 from abcgrpo.files import json_line, read_json, read_json_lines, write_json, write_text
+from abcgrpo.run_files import differences
 
 SETTINGS = "evaluation.json"
 SAMPLES = "samples.jsonl"
@@ -75,13 +76,10 @@ class SampleStore:
         if path.exists() and has_samples(directory):
             known = read_json(path)
             known.pop(NOTES, None)
-            names = sorted({*known, *settings})
-            changed = [name for name in names if known.get(name) != settings.get(name)]
-            if changed:
-                listed = "; ".join(f"{name} was {known.get(name)!r}, is {settings.get(name)!r}" for name in changed)
+            if changed := differences(known, settings):
                 raise UserError(
-                    f"{directory} holds samples taken with other settings ({listed}). They are not mixed: remove that "
-                    f"directory, or give another output."
+                    f"{directory} holds samples taken with other settings ({'; '.join(changed)}). They are not "
+                    f"mixed: remove that directory, or give another output."
                 )
         else:
             write_json(path, settings | ({NOTES: notes} if notes else {}))

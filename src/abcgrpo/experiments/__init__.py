@@ -1,1 +1,1 @@
-"""One training run from a recipe; several, compared, from an experiment."""
+"""Many training runs, compared: arms × conditions × seeds from one base, on this machine or on several."""

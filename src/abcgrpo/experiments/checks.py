@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from abcgrpo.errors import UserError
-from abcgrpo.experiments.arguments import check_arguments, missing_here, planned_arguments
-from abcgrpo.experiments.batches import plan_batches, planned_processes
-from abcgrpo.experiments.data import examined, task_of
 from abcgrpo.experiments.specification import Experiment
 from abcgrpo.progress import quiet_libraries
 from abcgrpo.tasks import get_task, resolve_model
 from abcgrpo.tasks.benchmarks import file_grader, load_benchmark
 from abcgrpo.tasks.sources import HubError, from_hub
+from abcgrpo.training.arguments import check_arguments, missing_here, planned_arguments
+from abcgrpo.training.batches import plan_batches, planned_processes
+from abcgrpo.training.data import examined, task_of
 
 
 def check_experiment(experiment: Experiment) -> list[str]:

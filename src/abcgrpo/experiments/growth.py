@@ -1,6 +1,6 @@
 """A study that grows: what may be added to an experiment with results, what would mix settings, what changed when.
 
-`experiment.json` holds the experiment as it is now and, in `history`, each change that was made after results existed.
+`EXPERIMENT` holds the experiment as it is now and, in its `HISTORY`, each change that was made after results existed.
 """
 
 from collections.abc import Iterable
@@ -9,9 +9,7 @@ from typing import Any
 from abcgrpo.errors import UserError
 from abcgrpo.experiments.specification import EvaluationPlan, Experiment
 from abcgrpo.files import plain
-
-HISTORY = "history"
-"""Key of `experiment.json`; a list of `{"time", "finished_runs", "changes"}`."""
+from abcgrpo.run_files import differences
 
 
 def changes(known: dict[str, Any], experiment: Experiment, where: str) -> list[str]:
@@ -26,8 +24,8 @@ def changes(known: dict[str, Any], experiment: Experiment, where: str) -> list[s
     wanted = plain(experiment.model_dump(mode="json"))
     refused: list[str] = []
     found: list[str] = []
-    for name in Experiment.model_fields:
-        before, now = known.get(name), wanted[name]
+    for name, now in wanted.items():
+        before = known.get(name)
         if before == now and (name != "arms" or list(before or {}) == list(now)):  # of which the first is the baseline
             continue
         if name in ("arms", "conditions"):
@@ -40,7 +38,7 @@ def changes(known: dict[str, Any], experiment: Experiment, where: str) -> list[s
         elif name == "evaluation":
             _evaluation(before or {}, now, refused, found)
         else:
-            refused.append(f"{name} was {before!r}, is {now!r}")
+            refused += differences({name: before}, {name: now})
     if refused:
         listed = "\n".join(f"  {each}" for each in refused)
         raise UserError(
@@ -60,17 +58,12 @@ def _names(kind: str, before: dict[str, Any], now: dict[str, Any], refused: list
         refused.append(f"the first arm, which others are compared with, was {next(iter(before))}, is {next(iter(now))}")
     refused += [f"{one} {name} is left out" for name in before if name not in now]
     refused += [
-        f"{one} {name} is another: {_differing(before[name], now[name])}"
+        f"{one} {name} is another: {', '.join(differences(before[name], now[name]))}"
         for name in before
         if name in now and before[name] != now[name]
     ]
     if added := [name for name in now if name not in before]:
         found.append(f"added {kind if len(added) > 1 else one} {', '.join(added)}")
-
-
-def _differing(before: dict[str, Any], now: dict[str, Any]) -> str:
-    names = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
-    return ", ".join(f"{name} was {before.get(name)!r}, is {now.get(name)!r}" for name in names)
 
 
 def _listed(kind: str, before: Iterable[Any], now: list[Any], refused: list[str], found: list[str]) -> None:
@@ -86,10 +79,9 @@ def _evaluation(before: dict[str, Any], now: dict[str, Any], refused: list[str],
         was, wanted = before.get(name), now[name]
         if was == wanted:
             continue
-        said = f"{name} was {was!r}, is {wanted!r}"
         if name == "pass_at_k":
             found.append(f"k was {', '.join(map(str, was or []))}, is {', '.join(map(str, wanted))}")
         elif name in ("questions", "samples") and was is not None and (wanted is None or wanted > was):
             found.append(f"{name}: {'all' if wanted is None else wanted} instead of {was}")
         else:
-            refused.append(f"evaluation: {said}")
+            refused += [f"evaluation: {each}" for each in differences({name: was}, {name: wanted})]

@@ -3,8 +3,8 @@
 from abcgrpo.comparison.compare import FEWEST_SEEDS, RULE, limits
 from abcgrpo.comparison.power import detectable_effect_in_deviations
 from abcgrpo.comparison.significance import smallest_p_value
-from abcgrpo.experiments.jobs import device_places
-from abcgrpo.experiments.runner import ExperimentRunner
+from abcgrpo.experiments.jobs.job import device_places
+from abcgrpo.experiments.jobs.runner import ExperimentRunner
 from abcgrpo.experiments.specification import Experiment
 from abcgrpo.progress import duration
 from abcgrpo.tasks import spec_text

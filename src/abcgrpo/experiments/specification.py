@@ -26,7 +26,6 @@ evaluation:                             # of the base and of every checkpoint (T
 
 import json
 from dataclasses import fields
-from importlib.resources import files
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -35,12 +34,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from abcgrpo.boundaries import Boundaries
 from abcgrpo.errors import UserError, unknown_name
-from abcgrpo.experiments.recipe import Objective, Recipe, recipe_from_flat
-from abcgrpo.experiments.shipped import launch_configuration
 from abcgrpo.files import plain, read_yaml
 from abcgrpo.rules import Rule, resolve_rule
 from abcgrpo.run_files import BASE
 from abcgrpo.tasks import DEFAULT, Spec, get_task
+from abcgrpo.training.recipe import Objective, Recipe, recipe_from_flat
+from abcgrpo.training.shipped import SHIPPED, launch_configuration
 
 THRESHOLDS = tuple(item.name for item in fields(Boundaries))
 """The short form of ABC-GRPO's rule."""
@@ -272,7 +271,7 @@ def experiment_path(name_or_path: str) -> Path:
     path = Path(name_or_path)
     if path.suffix in (".yaml", ".yml"):
         return path
-    shipped = {entry.stem: entry for entry in Path(str(files("abcgrpo") / "recipes")).glob("*.yaml")}
+    shipped = {entry.stem: entry for entry in SHIPPED.glob("*.yaml")}
     if name_or_path not in shipped:
         raise unknown_name("experiment", name_or_path, shipped, "run")
     return shipped[name_or_path]

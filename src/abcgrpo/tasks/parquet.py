@@ -4,12 +4,12 @@ A row is `data_source`, `prompt` (messages), `reward_model` (`ground_truth`) and
 ground truth is text, so that files of different tasks have one schema: see `Task.truth`.
 """
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from abcgrpo.errors import UserError
+from abcgrpo.files import replaced
 from abcgrpo.tasks.prompts import PromptTemplate
 from abcgrpo.tasks.registry import MATHEMATICS, TASKS, get_task
 from abcgrpo.tasks.task import Row, Task
@@ -64,13 +64,8 @@ def write_parquet(rows: list[dict[str, Any]], path: Path) -> None:
 
     if path.suffix != ".parquet":
         raise UserError(f"{path} should end in .parquet.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with replaced(path) as temporary:
         pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _messages(template: PromptTemplate, problem: Any) -> list[dict[str, str]]:

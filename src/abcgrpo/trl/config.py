@@ -98,6 +98,14 @@ class FastGRPOConfig(GRPOConfig):
         },
     )
 
+    record_tokens: int = field(
+        default=4,
+        metadata={
+            "help": "Responses of each logged step that are recorded token by token, each token with its advantage and "
+            "whether it was clipped, in output_dir/tokens.jsonl. 0: none."
+        },
+    )
+
     resume_minutes: float = field(
         default=10.0,
         metadata={"help": "Minutes between two states to resume from in output_dir/resume. 0: every step. inf: none."},
@@ -185,6 +193,8 @@ class FastGRPOConfig(GRPOConfig):
         return {name: value for name, value in self.__dict__.items() if name != "_named"}
 
     def _check_guards(self) -> None:
+        if self.record_tokens < 0:
+            raise ValueError(f"record_tokens is a number of responses, 0 or more, got {self.record_tokens!r}")
         if not self.resume_minutes >= 0:
             raise ValueError(f"resume_minutes must be a number ≥ 0 or inf, got {self.resume_minutes!r}")
         if not 0 <= self.max_failed_rewards <= 1:

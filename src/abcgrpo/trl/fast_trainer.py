@@ -19,6 +19,7 @@ from abcgrpo.trl.measurement import Measurement
 from abcgrpo.trl.resume import ResumableGRPOTrainer, Resume
 from abcgrpo.trl.sampler import sampler_dtype, sampler_in_chosen_dtype
 from abcgrpo.trl.shadow_measurement import ShadowMeasurement
+from abcgrpo.trl.token_record import TokenRecord
 from abcgrpo.trl.update import FastUpdate, Parts
 from abcgrpo.trl.update.choice import beyond_weights
 from abcgrpo.trl.update.fast import Forward
@@ -96,9 +97,15 @@ class FastGRPOTrainer(ResumableGRPOTrainer):
 
     def observers(self) -> list[Component]:
         """The components that follow the loss, in the order in which they hear of it. Called once."""
-        others = self.args.shadows if isinstance(self.args, FastGRPOConfig) else {}
-        shadows = ShadowRules(self.trained_rule, others, cast(RatioLevel, self.importance_sampling_level))
-        return [Measurement(self), NumberGuards(self), *([ShadowMeasurement(self, shadows)] if others else [])]
+        observers: list[Component] = [Measurement(self), NumberGuards(self)]
+        if not isinstance(self.args, FastGRPOConfig):
+            return observers
+        if others := self.args.shadows:
+            shadows = ShadowRules(self.trained_rule, others, cast(RatioLevel, self.importance_sampling_level))
+            observers.append(ShadowMeasurement(self, shadows))
+        if responses := self.args.record_tokens:
+            observers.append(TokenRecord(self, responses, self.trained_rule))
+        return observers
 
     @property
     def trained_rule(self) -> Rule | None:

@@ -27,6 +27,9 @@ class Measurement(Component):
     |--------------------------|--------------------------------------------------------------------------------|
     | `clip/q1` … `clip/q4`    | clip events of the quadrant ÷ all completion tokens                            |
     | `clip_share/q1` …        | clip events of the quadrant ÷ those of all quadrants; absent without an event  |
+    | `prefix/shared`          | tokens that other responses of the group wrote after the same prefix ÷ all     |
+    | `prefix/over_punished`   | of the Q3 and Q4 events, those whose prefix, the token included, was worth no  |
+    |                          | less than its group: V(s_{t+1}) ≥ V(root); absent without such an event        |
     | `ratio/max`              | largest importance ratio of a completion token; 1 for rows the update skips    |
     | `entropy`                | mean over all completion tokens, in nats                                       |
 
@@ -56,7 +59,11 @@ class Measurement(Component):
         old_logprobs = passed.batch.get("old_per_token_logps", passed.logprobs)
         ratio = importance_ratio(passed.logprobs, old_logprobs, mask, self.trainer.importance_sampling_level)
         self._add("tokens", mask.sum())
-        self._add("events", clip_events(ratio, passed.batch["advantages"], mask).counts())
+        events = clip_events(ratio, passed.batch["advantages"], mask)
+        self._add("events", events.counts())
+        if "prefix_leaves" in passed.batch:  # a rollout for training that went through TRL's own scoring
+            self._add("shared", ((passed.batch["prefix_leaves"] > 1) & mask.bool()).sum())
+            self._add("over_punished", ((events.q3 | events.q4) & (passed.batch["prefix_gain"] >= 0)).sum())
         self._largest_ratio = torch.maximum(self._largest_ratio.to(ratio.device), (ratio * mask).max())
         if passed.entropies is not None:
             # The host's mean of this micro-batch; ours is over the step's tokens.
@@ -82,6 +89,11 @@ class Measurement(Component):
             metrics[f"clip/{quadrant}"].append(count / tokens.item())
         for quadrant, share in zip(QUADRANTS, clip_shares([events.tolist()]) or (), strict=False):
             metrics[f"clip_share/{quadrant}"].append(share)
+        if "shared" in sums:
+            metrics["prefix/shared"].append((sums.pop("shared") / tokens).item())
+            over_punished, punished = sums.pop("over_punished").item(), events[2:].sum().item()
+            if punished > 0:
+                metrics["prefix/over_punished"].append(over_punished / punished)
         for name, value in sums.items():
             metrics[name].append((value / tokens).item())
         metrics["ratio/max"].append(cast(Tensor, gather(self._largest_ratio)).max().item())

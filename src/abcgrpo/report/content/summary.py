@@ -3,9 +3,11 @@
 from typing import Any
 
 from abcgrpo.comparison.compare import RULE
+from abcgrpo.comparison.logged import LOGGED_RULE
 from abcgrpo.evaluation.clusters import in_words
 from abcgrpo.evaluation.results import suspicions
 from abcgrpo.report.content.comparison import compare_arms, comparison_sentences
+from abcgrpo.report.content.entropy import entropies_at_end, entropy_sentence
 from abcgrpo.report.content.frontier import frontiers
 from abcgrpo.report.content.runs import configuration, manifests, rule_of
 from abcgrpo.report.content.samples import samples
@@ -35,6 +37,8 @@ def summarize(records: Records) -> dict[str, Any]:
         "base": base_scores(records),
         "arms": arms,
         "entropy_ratio": ratio,
+        "entropy_at_end": (entropies := entropies_at_end(records)),
+        "entropy_rule": LOGGED_RULE,
         "comparisons": (compared := compare_arms(records)),
         "frontier": (frontier := frontiers(records, records.level)),
         "verdict_rule": RULE,
@@ -47,6 +51,8 @@ def summarize(records: Records) -> dict[str, Any]:
         "missing": records.missing,
     }
     verdict = comparison_sentences(records, compared) or _verdict(summary)
+    if said := entropy_sentence(entropies):
+        verdict.append(said)
     return summary | {"verdict": [*verdict, *(each["sentence"] for each in frontier), *records.additions]}
 
 

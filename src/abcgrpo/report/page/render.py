@@ -10,7 +10,16 @@ from abcgrpo.report.content.comparison import between_arms
 from abcgrpo.report.drawing.panel import Panel
 from abcgrpo.report.drawing.style import HIDDEN, ZOOM, look
 from abcgrpo.report.text.document import READING_CLIP_EVENTS
-from abcgrpo.report.text.tables import COMPARISON_COLUMNS, LOG_COLUMNS, comparison_rows, log_rows, metric_names, rows
+from abcgrpo.report.text.tables import (
+    COMPARISON_COLUMNS,
+    ENTROPY_COLUMNS,
+    LOG_COLUMNS,
+    comparison_rows,
+    entropy_rows,
+    log_rows,
+    metric_names,
+    rows,
+)
 from abcgrpo.report.wording import metric_title
 
 
@@ -32,6 +41,8 @@ def page(summary: dict[str, Any], panels: list[Panel]) -> str:
         comparisons_of_arms=between_arms(summary),
         family_rows=comparison_rows(summary, in_family=True),
         other_rows=comparison_rows(summary, in_family=False),
+        entropy_columns=ENTROPY_COLUMNS,
+        entropy_rows=entropy_rows(summary),
         log_columns=LOG_COLUMNS,
         log_rows=list(log_rows(summary)),
         reading_clip_events=READING_CLIP_EVENTS,

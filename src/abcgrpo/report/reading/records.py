@@ -15,7 +15,17 @@ from abcgrpo.evaluation.store import SAMPLES, SETTINGS, Evaluation, read_evaluat
 from abcgrpo.files import read_json
 from abcgrpo.report.reading.logs import Series, read_log
 from abcgrpo.report.reading.quadrants import with_quadrants
-from abcgrpo.run_files import BASE, EVALUATION, EXPERIMENT, MANIFEST, TRAINING, job_directory
+from abcgrpo.run_files import (
+    BASE,
+    EVALUATION,
+    EXPERIMENT,
+    HISTORY,
+    MANIFEST,
+    TRAINING,
+    checkpoints_in,
+    job_directory,
+    step_of,
+)
 
 DEFAULT_PASS_AT_K = [2, 4, 8, 16, 32, 64]
 
@@ -161,7 +171,7 @@ def _load_experiment(directory: Path, records: Records) -> None:
     records.additions += [
         f"Not fixed beforehand: on {each['time'][:10]}, with {each['finished_runs']} runs finished, "
         f"{'; '.join(each['changes'])}."
-        for each in experiment.get("history", [])
+        for each in experiment.get(HISTORY, [])
     ]
     conditions = list(experiment.get("conditions") or [])
     records.conditions += conditions
@@ -198,11 +208,10 @@ def _load_run(
         return
     metrics = _metrics(title, training, records)
     run = RunRecord(name, seed, metrics, manifest, condition=condition)
-    for path in sorted(evaluations.glob(f"checkpoint-*/*/{SETTINGS}")):
-        step = int(path.parts[-3].rpartition("-")[2])
-        if found := _evaluation(path.parent, records):
-            run.evaluations.setdefault(path.parent.name, {})[step] = found
-    run.evaluations = {name: dict(sorted(by_step.items())) for name, by_step in run.evaluations.items()}
+    for checkpoint in checkpoints_in(evaluations):
+        for path in sorted(checkpoint.glob(f"*/{SETTINGS}")):
+            if found := _evaluation(path.parent, records):
+                run.evaluations.setdefault(path.parent.name, {})[step_of(checkpoint)] = found
     records.missing += [
         f"{title}: not measured on {benchmark} at its last step, {manifest['steps']}."
         for benchmark in run.evaluations

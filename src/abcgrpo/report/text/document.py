@@ -6,7 +6,16 @@ from abcgrpo.report.content.comparison import between_arms
 from abcgrpo.report.drawing.panel import Panel
 from abcgrpo.report.text.markup import markdown as markdown_table
 from abcgrpo.report.text.markup import tabular
-from abcgrpo.report.text.tables import COMPARISON_COLUMNS, LOG_COLUMNS, comparison_rows, log_rows, metric_names, rows
+from abcgrpo.report.text.tables import (
+    COMPARISON_COLUMNS,
+    ENTROPY_COLUMNS,
+    LOG_COLUMNS,
+    comparison_rows,
+    entropy_rows,
+    log_rows,
+    metric_names,
+    rows,
+)
 from abcgrpo.report.wording import metric_title
 
 READING_CLIP_EVENTS = (
@@ -29,6 +38,8 @@ def markdown(summary: dict[str, Any], panels: list[Panel]) -> str:
         parts += ["## Results", "% right, with 95% intervals.", markdown_table(titles, lines)]
     if between_arms(summary):
         parts += ["## Comparisons", markdown_table(COMPARISON_COLUMNS, comparison_rows(summary))]
+    if lines := entropy_rows(summary):
+        parts += ["## Entropy at the end", markdown_table(ENTROPY_COLUMNS, lines), summary["entropy_rule"]]
     if lines := [[arm, *cells] for arm, cells in log_rows(summary)]:
         parts += ["## Training", markdown_table(["", *LOG_COLUMNS], lines), READING_CLIP_EVENTS]
     if summary["configuration"]:

@@ -150,3 +150,22 @@ def _two(value: float | None) -> str:
 
 def _seeds(value: Any) -> str:
     return str(len(value)) if isinstance(value, list) else str(value)
+
+
+ENTROPY_COLUMNS = ("", "", "entropy, ratio", "p", "p (Holm)", "seeds", "verdict")
+
+
+def entropy_rows(summary: dict[str, Any]) -> list[list[str]]:
+    """A row for each comparison of entropies at the end of training."""
+    return [
+        [
+            each["setting"] or "",
+            f"{each['arm']} / {each['baseline']}",
+            f"{each['ratio']:.2f}" + ("" if each["low"] is None else f" [{each['low']:.2f}, {each['high']:.2f}]"),
+            _p(each["p_value"]),
+            _p(each["p_value_holm"]),
+            str(each["seeds"]),
+            each["verdict"],
+        ]
+        for each in summary["entropy_at_end"]
+    ]

@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 
 from abcgrpo.errors import UserError
 from abcgrpo.files import plain
+from abcgrpo.run_files import checkpoints_in, step_of
 
 HostSave = Callable[[Any, Any], None]
 """The host's own `_save_checkpoint(model, trial)`."""
@@ -32,14 +33,8 @@ _TORCH_CANNOT_WRITE = ("PytorchStreamWriter", "inline_container", "iostream erro
 
 def newest_complete(output_dir: Path) -> Path | None:
     """The checkpoint of the highest step that a run in this directory can go on from; None without one."""
-    found = [path.parent for path in output_dir.glob(f"checkpoint-*/{DESCRIPTION}")]
-    found += [path.parent for path in (output_dir / ROLLING).glob(f"checkpoint-*/{DESCRIPTION}")]
-    return max(found, key=step_of, default=None)
-
-
-def step_of(checkpoint: Path) -> int:
-    """The optimizer step that a checkpoint was taken after."""
-    return int(checkpoint.name.rpartition("-")[2])
+    found = [*checkpoints_in(output_dir), *checkpoints_in(output_dir / ROLLING)]
+    return max(filter(is_described, found), key=step_of, default=None)
 
 
 def describe(
@@ -71,17 +66,6 @@ def read_description(checkpoint: Path) -> dict[str, Any]:
         ) from None
 
 
-def differences(known: dict[str, Any], configuration: dict[str, Any]) -> list[str]:
-    """What differs between two configurations, one line each: "name was A, is B"."""
-    present = json.loads(json.dumps(plain(configuration), default=str))
-    names = sorted({*known, *present})
-    return [
-        f"{name} was {known.get(name)!r}, is {present.get(name)!r}"
-        for name in names
-        if known.get(name) != present.get(name)
-    ]
-
-
 def clear_staging(folder: Path) -> None:
     """Remove what a crash left half written."""
     shutil.rmtree(folder / STAGING, ignore_errors=True)
@@ -101,7 +85,7 @@ def publish(folder: Path, name: str) -> None:
 
 def keep_only(folder: Path, name: str) -> None:
     """Remove all checkpoints of a folder but one."""
-    for path in folder.glob("checkpoint-*"):
+    for path in checkpoints_in(folder):
         if path.name != name:
             shutil.rmtree(path, ignore_errors=True)
 

@@ -16,6 +16,7 @@ from transformers.trainer_utils import rotate_checkpoints
 from trl.trainer.utils import RepeatSampler
 
 from abcgrpo.errors import UserError
+from abcgrpo.run_files import checkpoint_name, differences
 from abcgrpo.trl.component import Component
 from abcgrpo.trl.config import option
 from abcgrpo.trl.resume import checkpoints
@@ -166,14 +167,14 @@ class Resume(Component):
         finally:
             args.save_only_model, args.push_to_hub = only_model, push
         if args.should_save:
-            checkpoints.keep_only(folder / checkpoints.ROLLING, f"checkpoint-{step}")
+            checkpoints.keep_only(folder / checkpoints.ROLLING, checkpoint_name(step))
 
     def _write(self, host_save: checkpoints.HostSave, model: Any, trial: Any, folder: Path, *, resumable: bool) -> None:
         """The host's checkpoint and, with `resumable`, our state; in place when both are complete on all processes."""
         trainer, step = self.trainer, self.trainer.state.global_step
         if self._saved_at.get(folder) == step:
             return
-        name = f"checkpoint-{step}"
+        name = checkpoint_name(step)
         last = checkpoints.newest_complete(Path(trainer._get_output_dir(trial)))
         with checkpoints.explained_failure(folder, step, last), self._staged(folder):
             host_save(model, trial)
@@ -244,7 +245,7 @@ class Resume(Component):
             return
         known = checkpoints.read_description(checkpoint)
         pair = (known["configuration"], configuration_of(trainer))
-        self._changes = different = checkpoints.differences(*(comparable(one, trainer.args) for one in pair))
+        self._changes = different = differences(*(comparable(one, trainer.args) for one in pair))
         listed = "\n".join(f"  {line}" for line in different)
         if different and not another:
             raise UserError(
@@ -254,7 +255,7 @@ class Resume(Component):
             )
         if any(line.split(" was ")[0] in NEVER for line in different):
             raise UserError(f"{checkpoint} cannot be loaded into another model or optimizer:\n{listed}")
-        if changed := checkpoints.differences(known["versions"], versions()):
+        if changed := differences(known["versions"], versions()):
             logger.warning("Resumed with other versions, so not bit for bit: %s", "; ".join(changed))
 
     @contextmanager

@@ -20,7 +20,7 @@ from abcgrpo.report.reading.logs.names import with_our_names
 from abcgrpo.report.reading.logs.series import Series, collect
 from abcgrpo.report.reading.logs.tensorboard import EVENTS, event_lines
 from abcgrpo.report.reading.logs.trainer_state import STATE, state_lines
-from abcgrpo.run_files import METRICS
+from abcgrpo.run_files import METRICS, checkpoints_in
 
 WANDB = ".wandb"
 
@@ -86,9 +86,8 @@ def _log_in(directory: Path) -> Path:
         return directory / METRICS
     if (directory / STATE).exists():
         return directory / STATE
-    checkpoints = [path for path in directory.glob(f"checkpoint-*/{STATE}") if path.parent.name[11:].isdigit()]
-    if checkpoints:
-        return max(checkpoints, key=lambda path: int(path.parent.name[11:]))
+    if checkpoints := [path for path in checkpoints_in(directory) if (path / STATE).exists()]:
+        return checkpoints[-1] / STATE
     if any(directory.rglob(f"*{EVENTS}*")):
         return directory
     if found := next(directory.rglob(f"*{WANDB}"), None):

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from abcgrpo.errors import UserError
-from abcgrpo.experiments.recipe import recipe_from_flat
-from abcgrpo.experiments.training import train
-from abcgrpo.trl.resume.checkpoints import newest_complete, step_of
+from abcgrpo.run_files import step_of
+from abcgrpo.training.recipe import recipe_from_flat
+from abcgrpo.training.run import train
+from abcgrpo.trl.resume.checkpoints import newest_complete
 from benchmarks.kills import FORKS, RECIPE, ROWS, compare, free_port, history, kill_repeatedly, progress, session, start
 
 pytestmark = pytest.mark.slow

@@ -12,9 +12,9 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from abcgrpo.boundaries import Boundaries
 from abcgrpo.errors import UserError, unknown_name
-from abcgrpo.experiments.shipped import run_name
 from abcgrpo.files import read_yaml
 from abcgrpo.tasks import BASES, DEFAULT, Spec
+from abcgrpo.training.shipped import run_name
 
 if TYPE_CHECKING:
     from abcgrpo.trl.config import FastGRPOConfig

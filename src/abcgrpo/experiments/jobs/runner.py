@@ -24,12 +24,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from abcgrpo.evaluation.store import SAMPLES
-from abcgrpo.experiments.board import Board, JobState
-from abcgrpo.experiments.growth import HISTORY, changes
-from abcgrpo.experiments.jobs import Job, Worker, device_places, in_words, seconds_of_finished
+from abcgrpo.experiments.growth import changes
+from abcgrpo.experiments.jobs.board import Board, JobState
+from abcgrpo.experiments.jobs.job import Job, Worker, device_places, in_words, seconds_of_finished
 from abcgrpo.experiments.specification import Experiment
 from abcgrpo.files import locked, plain, read_json, write_json
-from abcgrpo.run_files import BASE, EXPERIMENT, MANIFEST, PROGRESS, TRAINING, job_directory
+from abcgrpo.run_files import BASE, EXPERIMENT, HISTORY, MANIFEST, PROGRESS, TRAINING, job_directory
 
 
 @dataclass
@@ -149,7 +149,7 @@ class ExperimentRunner:
         return failures
 
     def _prepared_on_ray(self, address: str) -> Callable[[], dict[str, str]]:
-        from abcgrpo.experiments import on_ray
+        from abcgrpo.experiments.jobs import on_ray
 
         on_ray.connect(address)
         on_ray.require_placeable(self.jobs)
@@ -157,7 +157,7 @@ class ExperimentRunner:
         return self._run_on_ray
 
     def _run_on_ray(self) -> dict[str, str]:
-        from abcgrpo.experiments import on_ray
+        from abcgrpo.experiments.jobs import on_ray
 
         states = self._states()
         board = self._board(states, on_ray.at_a_time(self.jobs))

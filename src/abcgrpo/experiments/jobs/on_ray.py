@@ -16,7 +16,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from abcgrpo.errors import UserError
-from abcgrpo.experiments.jobs import Job, Worker, in_words
+from abcgrpo.experiments.jobs.job import Job, Worker, in_words
 from abcgrpo.experiments.specification import Resources
 
 TRIES_AFTER_LOST_MACHINES = 20

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from abcgrpo.errors import UserError
 from abcgrpo.evaluation.samplers import prompt_tokens
-from abcgrpo.experiments.recipe import Recipe
 from abcgrpo.tasks import Row, Task, TrainingData, get_rewards, get_task, resolve_model, spec_text, with_prompts
 from abcgrpo.tasks.sources import HubError, from_hub
+from abcgrpo.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -20,18 +20,18 @@ from trl.trainer.grpo_config import GRPOConfig
 from abcgrpo.curves import rule_curve
 from abcgrpo.errors import UserError
 from abcgrpo.evaluation.samplers import prompt_tokens
-from abcgrpo.experiments.arguments import check_arguments, make_arguments, missing_here
-from abcgrpo.experiments.batches import plan_batches, require_processes
-from abcgrpo.experiments.data import task_of, training_examples, training_set
-from abcgrpo.experiments.manifest import environment, settings
-from abcgrpo.experiments.recipe import Recipe, configuration_class
 from abcgrpo.files import json_line, locked, plain, read_json, without_secrets, write_json, write_text
 from abcgrpo.progress import Progress, quiet_libraries
-from abcgrpo.run_files import MANIFEST, METRICS
+from abcgrpo.run_files import MANIFEST, METRICS, differences, step_of
 from abcgrpo.tasks import resolve_model, spec_text
+from abcgrpo.training.arguments import check_arguments, make_arguments, missing_here
+from abcgrpo.training.batches import plan_batches, require_processes
+from abcgrpo.training.data import task_of, training_examples, training_set
+from abcgrpo.training.manifest import environment, settings
+from abcgrpo.training.recipe import Recipe, configuration_class
 from abcgrpo.trl import ABCGRPOConfig, ABCGRPOTrainer, FastGRPOConfig, FastGRPOTrainer
 from abcgrpo.trl.processes import leave_process_group
-from abcgrpo.trl.resume.checkpoints import ROLLING, differences, newest_complete, step_of
+from abcgrpo.trl.resume.checkpoints import ROLLING, newest_complete
 from abcgrpo.trl.resume.configuration import FREE
 
 NO_WRITING = {

@@ -1,7 +1,7 @@
 import json
 
-from abcgrpo.experiments.manifest import environment, settings
 from abcgrpo.files import without_secrets
+from abcgrpo.training.manifest import environment, settings
 from abcgrpo.trl import ABCGRPOConfig
 
 

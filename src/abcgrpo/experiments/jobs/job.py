@@ -12,14 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from abcgrpo.errors import UserError
-from abcgrpo.evaluation.models import checkpoints_of
-from abcgrpo.experiments.shipped import launch_configuration
 from abcgrpo.experiments.specification import EvaluationPlan, Experiment, Resources
 from abcgrpo.files import is_locked, read_json, write_json, write_yaml
 from abcgrpo.progress import ERROR_FILE, PROGRESS_FILE
-from abcgrpo.run_files import EVALUATED, EVALUATION, MANIFEST, PROGRESS, TRAINING
+from abcgrpo.run_files import EVALUATED, EVALUATION, MANIFEST, PROGRESS, TRAINING, checkpoints_in
 from abcgrpo.tasks import get_task, spec_text
 from abcgrpo.tasks.benchmarks import file_grader
+from abcgrpo.training.shipped import launch_configuration
 
 SECONDS_TO_LET_GO = 300
 """How long a job waits for the processes of one that was cut short, which save where they stand before they end."""
@@ -86,7 +85,7 @@ class Worker:
                 write_yaml(job.directory / "recipe.yaml", job.recipe)
                 self.command(job, place, "train", str(job.directory / "recipe.yaml"))
                 worked = True
-            models = [str(path) for path in checkpoints_of(job.training)]
+            models = [str(path) for path in checkpoints_in(job.training)]
         finished, plan = job.directory / EVALUATED, self.experiment.evaluation
         wanted = {"models": models, "questions": plan.questions, "samples": plan.samples}
         known = read_json(finished) if finished.exists() else {}

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from abcgrpo.errors import UserError
-from abcgrpo.experiments.recipe import Recipe
+from abcgrpo.training.recipe import Recipe
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from transformers.integrations.integration_utils import (
 )
 
 from abcgrpo.errors import UserError
-from abcgrpo.experiments.recipe import Recipe, configuration_class
+from abcgrpo.training.recipe import Recipe, configuration_class
 from abcgrpo.trl import FastGRPOConfig
 
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from abcgrpo.experiments.recipe import recipe_from_flat
-from abcgrpo.experiments.training import train
+from abcgrpo.training.recipe import recipe_from_flat
+from abcgrpo.training.run import train
 
 RECIPE = {
     "model_name_or_path": "countdown-base",

@@ -3,13 +3,13 @@
 from dataclasses import asdict
 from typing import Any
 
-from abcgrpo.experiments.arguments import check_arguments, planned_arguments
-from abcgrpo.experiments.batches import plan_batches, planned_processes
-from abcgrpo.experiments.data import examined, task_of
-from abcgrpo.experiments.memory import estimate_memory, model_config
-from abcgrpo.experiments.recipe import Recipe
 from abcgrpo.progress import quiet_libraries
 from abcgrpo.tasks.sources import HubError
+from abcgrpo.training.arguments import check_arguments, planned_arguments
+from abcgrpo.training.batches import plan_batches, planned_processes
+from abcgrpo.training.data import examined, task_of
+from abcgrpo.training.memory import estimate_memory, model_config
+from abcgrpo.training.recipe import Recipe
 from abcgrpo.trl import ABCGRPOConfig, FastGRPOConfig
 
 

@@ -9,12 +9,12 @@ from datasets.exceptions import DatasetNotFoundError
 
 from abcgrpo.cli import main
 from abcgrpo.errors import UserError
-from abcgrpo.experiments.batches import plan_batches, planned_processes, require_processes
-from abcgrpo.experiments.dry_run import dry_run, terminal
-from abcgrpo.experiments.memory import GIB, KNOWN_SHAPES, count_parameters, estimate_memory, model_config
-from abcgrpo.experiments.recipe import read_recipe, recipe_from_flat
-from abcgrpo.experiments.shipped import SHIPPED, recipe_names, recipe_path, run_name
 from abcgrpo.experiments.specification import read_experiment
+from abcgrpo.training.batches import plan_batches, planned_processes, require_processes
+from abcgrpo.training.dry_run import dry_run, terminal
+from abcgrpo.training.memory import GIB, KNOWN_SHAPES, count_parameters, estimate_memory, model_config
+from abcgrpo.training.recipe import read_recipe, recipe_from_flat
+from abcgrpo.training.shipped import SHIPPED, recipe_names, recipe_path, run_name
 from abcgrpo.trl import ABCGRPOConfig
 from tests.trl.trainers import abc_trainer, settings
 

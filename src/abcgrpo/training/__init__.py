@@ -1,0 +1,1 @@
+"""One training run from a recipe, or what it would do."""
