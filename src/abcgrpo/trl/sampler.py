@@ -5,11 +5,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import trl.generation.vllm_generation as vllm_generation
+from trl.generation import vllm_generation
 
 from abcgrpo.trl.config import option
 
 logger = logging.getLogger(__name__)
+
+HOST: Any = vllm_generation
+"""Where TRL finds the class of the colocated vLLM, as `LLM`; without vLLM there is none."""
 
 UNDER_AUTOCAST = {"bf16": "bfloat16", "fp16": "float16"}
 """In what a trainer computes, by accelerate's mixed precision; without it, in its weights' numbers."""
@@ -27,8 +30,8 @@ def sampler_in_chosen_dtype(trainer: Any) -> Iterator[None]:
 
     TRL names none, and vLLM by itself takes bfloat16 for weights in float32.
     """
-    built = getattr(vllm_generation, "LLM", None)
-    if built is None:  # vLLM is not installed
+    built = getattr(HOST, "LLM", None)
+    if built is None:
         yield
         return
 
@@ -36,11 +39,11 @@ def sampler_in_chosen_dtype(trainer: Any) -> Iterator[None]:
         chosen = option(trainer.args, "vllm_dtype")
         return built(dtype=trainers_dtype(trainer) if chosen == "auto" else chosen, **arguments)
 
-    vllm_generation.LLM = build
+    HOST.LLM = build
     try:
         yield
     finally:
-        vllm_generation.LLM = built
+        HOST.LLM = built
 
 
 def sampler_dtype(trainer: Any) -> str | None:
