@@ -64,6 +64,7 @@ MISSPELT = {
     "vllm_importance_sampling_mode": "sequence_masks",
     "update": "fats",
     "generation": "stok",
+    "vllm_dtype": "float23",
 }
 
 
@@ -76,7 +77,8 @@ def test_a_value_that_an_option_does_not_have_is_refused_with_the_nearest(tmp_pa
             config(**settings(tmp_path), **{name: value})
         assert ("Did you mean" in str(refused.value)) == (value != "foo")
     for value in CHOICES[name] if config is FastGRPOConfig else ():
-        assert FastGRPOConfig(**settings(tmp_path), **{name: value})
+        sampler = {"use_vllm": True} if name == "vllm_dtype" else {}
+        assert FastGRPOConfig(**settings(tmp_path), **sampler, **{name: value})
 
 
 @pytest.mark.parametrize("name", ["eps_pos_high", "eps_pos_low", "eps_neg_high", "eps_neg_low"])

@@ -23,6 +23,7 @@ CHOICES = {
     "vllm_importance_sampling_mode": ("token_truncate", "token_mask", "sequence_truncate", "sequence_mask"),
     "update": ("fast", "stock"),
     "generation": ("fast", "stock"),
+    "vllm_dtype": ("auto", "bfloat16", "float16", "float32"),
 }
 """Options with a fixed set of values, TRL's and ours. TRL reads its own in the middle of training, or takes any other
 value without a word."""
@@ -58,12 +59,13 @@ MEANS_OFF = {"router_aux_loss_coef": (0.0,)}
 
 @dataclass
 class FastGRPOConfig(GRPOConfig):
-    """`trl.GRPOConfig` plus `update`, `generation`, `advantages` and what a long run needs to survive; all other fields
-    and defaults are TRL's.
+    """`trl.GRPOConfig` plus `update`, `generation`, `vllm_dtype`, `advantages` and what a long run needs to survive;
+    all other fields and defaults are TRL's.
 
     Raises:
         ValueError: a value that an option of `CHOICES` does not have, an unknown estimator of advantages, one that
-            conflicts with TRL's `scale_rewards` or `multi_objective_aggregation`, or a guard's limit that is none.
+            conflicts with TRL's `scale_rewards` or `multi_objective_aggregation`, a `vllm_dtype` that nothing would
+            follow, or a guard's limit that is none.
     """
 
     advantages: dict[str, Any] | str | None = field(
@@ -90,6 +92,14 @@ class FastGRPOConfig(GRPOConfig):
         metadata={
             "help": "How answers are drawn from a model on a CPU: `fast` (the same distribution with less work) or "
             "`stock` (transformers' own loop, and its use of random numbers)."
+        },
+    )
+
+    vllm_dtype: str = field(
+        default="auto",
+        metadata={
+            "help": "In which numbers the colocated vLLM computes: `auto` (those of the trainer's forward pass), "
+            "`bfloat16`, `float16` or `float32`. A vLLM server takes `--dtype` where it is started."
         },
     )
 
@@ -137,6 +147,11 @@ class FastGRPOConfig(GRPOConfig):
 
     def __post_init__(self) -> None:
         self._check_choices()
+        if self.vllm_dtype != "auto" and not (self.use_vllm and self.vllm_mode == "colocate"):
+            raise ValueError(
+                f"vllm_dtype={self.vllm_dtype!r} has no effect without use_vllm and vllm_mode='colocate': a vLLM "
+                f"server takes --dtype where it is started, and transformers samples in the trainer's numbers."
+            )
         self._check_guards()
         _ = self.shadows
         self.advantages = self._record("advantages", resolve_estimator)
