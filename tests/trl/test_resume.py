@@ -332,6 +332,7 @@ KEPT = {
     "advantages": set(),
     "measurement": set(),
     "shadow": set(),
+    "tokens": set(),
     "numbers": {"skipped", "skipped_in_a_row"},
     "resume": {"_earlier_seconds", "continued_from"},
 }
@@ -343,6 +344,7 @@ PASSING = {
     "advantages": {"_rewards"},
     "measurement": {"_sums", "_largest_ratio", "_logged_entropies", "_told"},
     "shadow": {"_sums"},
+    "tokens": {"_step", "_last"},
     "numbers": {"_passes", "_step_is_bad", "_above"},
     "resume": {
         "_signals", "_point", "_saved_at", "_last_saved", "_session_started", "_train_sampler", "interrupted",
@@ -351,12 +353,13 @@ PASSING = {
 }  # fmt: skip
 """What is of one micro-batch, one step, one rollout's making, one session, or what a log has said already."""
 FIXED = {
-    "trainer": {"components", "fast_update", "reward_guards", "advantages", "resume", "rule"},
+    "trainer": {"components", "fast_update", "reward_guards", "advantages", "resume", "rule", "sampler_dtype"},
     "update": {"parts", "_on", "_measures_entropy", "_scorer"},
     "rewards": {"_most"},
     "advantages": {"_estimator"},
     "measurement": set(),
     "shadow": {"_rules", "rules"},
+    "tokens": {"_responses", "_rule", "_path"},
     "numbers": {"_limits", "_most_in_a_row"},
     "resume": {"_minutes"},
 }

@@ -1,7 +1,8 @@
-"""The component that estimates advantages where the configuration names an estimator.
+"""The component that sees the groups of a rollout whole: what prefixes were worth, and the advantages of an estimator.
 
-Without one they are TRL's own: it weighs several rewards before or after scaling them (`multi_objective_aggregation`),
-and a run with its defaults must equal a run of `trl.GRPOTrainer` to the last digit, rounding included.
+Without an estimator advantages are TRL's own: it weighs several rewards before or after scaling them
+(`multi_objective_aggregation`), and a run with its defaults must equal a run of `trl.GRPOTrainer` to the last digit,
+rounding included.
 """
 
 from typing import Any, cast
@@ -10,9 +11,13 @@ import torch
 from torch import Tensor
 
 from abcgrpo.advantages import Estimator, Groups
+from abcgrpo.advantages.tree import prefix_tree, response_lengths
 from abcgrpo.trl.batch import Batch, loss_mask
 from abcgrpo.trl.component import Component
 from abcgrpo.trl.old_pass import old_distribution
+
+ROUNDING = 1e-9
+"""A prefix whose mean reward is this near to its group's is worth as much."""
 
 
 class Advantages(Component):
@@ -20,6 +25,9 @@ class Advantages(Component):
 
     The estimator is given whole groups, gathered over the processes that they straddle, with the weighted sum of each
     response's rewards. A response that has no reward gets advantage 0.
+
+    With and without an estimator a rollout for training also gets, for measurements, `rewards` (B,), `prefix_gain`
+    (B, T), which is V(s_{t+1}) − V(root), and `prefix_leaves` (B, T), the responses of the group that share s_{t+1}.
 
     Raises:
         ValueError: the estimator gives another shape, or numbers that are not finite.
@@ -39,42 +47,53 @@ class Advantages(Component):
 
     def rollout_scored(self, output: Batch) -> None:
         """TRL has made a rollout, with its own advantages."""
-        if self._estimator is None:
-            return
         assert self._rewards is not None, "TRL calculates rewards for every rollout"
-        trainer, accelerator = self.trainer, self.trainer.accelerator
-        ids, mask = output["completion_ids"], loss_mask(output).long()  # not bool, which padding turns into integers
-        (rows, length), rewards = ids.shape, self._rewards
-        ids, mask = self._whole(ids), self._whole(mask).bool()
-        needed = {name: self._whole(part)[:, : ids.size(1)] for name, part in self._needed(output).items()}
+        trainer = self.trainer
+        if self._estimator is None and not trainer.model.training:
+            return
         size = trainer.num_generations if trainer.model.training else trainer.num_generations_eval
-        found = self._estimator(Groups(rewards, size, ids, mask, **needed))
+        mask = self._whole(loss_mask(output).long()).bool()  # not bool, which padding turns into integers
+        groups = Groups(self._rewards, size, self._whole(output["completion_ids"]), mask)
+        if trainer.model.training:
+            self._note_prefixes(groups, output)
+        if self._estimator is not None:
+            self._estimate(self._estimator, groups, output)
+
+    def _note_prefixes(self, groups: Groups, output: Batch) -> None:
+        lengths = response_lengths(groups.mask)
+        tree = prefix_tree(groups.rewards, groups.group_size, groups.completion_ids, lengths)
+        gain = tree.values[:, 1:] - tree.values[:, :1]
+        output["rewards"] = self._here(groups.rewards, output)
+        output["prefix_gain"] = self._here(torch.where(gain.abs() < ROUNDING, 0.0, gain).float(), output)
+        output["prefix_leaves"] = self._here(tree.leaves[:, 1:], output)
+
+    def _estimate(self, estimator: Estimator, groups: Groups, output: Batch) -> None:
+        rewards, ids, mask = groups.rewards, groups.completion_ids, groups.mask
+        needed = {name: self._whole(part)[:, : ids.size(1)] for name, part in self._needed(estimator, output).items()}
+        found = estimator(groups._replace(**needed))
         if found.shape not in (rewards.shape, ids.shape):
             raise ValueError(
-                f"the advantages of {self._estimator.name!r} are {tuple(found.shape)}, not {tuple(rewards.shape)} for "
+                f"the advantages of {estimator.name!r} are {tuple(found.shape)}, not {tuple(rewards.shape)} for "
                 f"responses or {tuple(ids.shape)} for tokens"
             )
         unused = rewards.isnan() if found.dim() == 1 else rewards.isnan()[:, None] | ~mask
         found = torch.where(unused, 0.0, found.float())
         if not found.isfinite().all():
-            raise ValueError(f"the advantages of {self._estimator.name!r} are not all finite numbers")
-        first = rows * accelerator.process_index
-        here = found[first : first + rows]
-        output["advantages"] = here if here.dim() == 1 else here[:, :length]
+            raise ValueError(f"the advantages of {estimator.name!r} are not all finite numbers")
+        output["advantages"] = self._here(found, output)
         self._show(found if found.dim() == 1 else found.sum(1) / mask.sum(1).clamp(min=1))
 
-    def _needed(self, output: Batch) -> dict[str, Tensor]:
+    def _needed(self, estimator: Estimator, output: Batch) -> dict[str, Tensor]:
         """What the estimator needs of the policy's distribution, and weights of the sampler beside it.
 
         The log-probs of that pass are the rollout's old ones, so that none is made a second time.
         """
-        assert self._estimator is not None
-        if not self._estimator.needs:
+        if not estimator.needs:
             return {}
         found = old_distribution(self.trainer, output)
         output["old_per_token_logps"] = found.logprobs
         self.trainer.fast_update.old_logprobs_given()
-        needed = {name: getattr(found, name) for name in sorted(self._estimator.needs)}
+        needed = {name: getattr(found, name) for name in sorted(estimator.needs)}
         if (weights := output.get("importance_sampling_ratio")) is not None:
             needed["importance_weights"] = weights.expand_as(found.logprobs)
         return needed
@@ -85,6 +104,13 @@ class Advantages(Component):
         if accelerator.num_processes == 1:
             return part
         return cast(Tensor, accelerator.gather(accelerator.pad_across_processes(part, dim=1)))
+
+    def _here(self, whole: Tensor, output: Batch) -> Tensor:
+        """Of the rows of all processes, those of this one, as wide as its completions."""
+        rows, length = output["completion_ids"].shape
+        first = rows * self.trainer.accelerator.process_index
+        here = whole[first : first + rows]
+        return here if here.dim() == 1 else here[:, :length]
 
     def _show(self, advantages: Tensor) -> None:
         """Put them in the table of completions too: for tokens their mean."""

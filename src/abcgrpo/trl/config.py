@@ -38,18 +38,21 @@ REFUSED_OPTIONS = {
 """TRL's loss options that this objective does not have, each with what to do instead. Left at TRL's default they are no
 statement; set to anything else they are an error, because the trainer would not follow them."""
 
+SAMPLER_DTYPES = ("auto", "bfloat16", "float16", "float32")
+
 MEANS_OFF = {"router_aux_loss_coef": (0.0,)}
 """Values beside TRL's default that ask for nothing."""
 
 
 @dataclass
 class FastGRPOConfig(GRPOConfig):
-    """`trl.GRPOConfig` plus `update`, `generation`, `advantages` and what a long run needs to survive; all other fields
-    and defaults are TRL's.
+    """`trl.GRPOConfig` plus `update`, `generation`, `vllm_dtype`, `advantages` and what a long run needs to survive;
+    all other fields and defaults are TRL's.
 
     Raises:
-        ValueError: an unknown `update`, `generation` or estimator of advantages, one that conflicts with TRL's
-            `scale_rewards` or `multi_objective_aggregation`, or a guard's limit that is none.
+        ValueError: an unknown `update`, `generation`, `vllm_dtype` or estimator of advantages, one that conflicts with
+            TRL's `scale_rewards` or `multi_objective_aggregation`, a `vllm_dtype` that nothing would follow, or a
+            guard's limit that is none.
     """
 
     advantages: dict[str, Any] | str | None = field(
@@ -79,11 +82,27 @@ class FastGRPOConfig(GRPOConfig):
         },
     )
 
+    vllm_dtype: str = field(
+        default="auto",
+        metadata={
+            "help": "In which numbers the colocated vLLM computes: `auto` (those of the trainer's forward pass), "
+            "`bfloat16`, `float16` or `float32`. A vLLM server takes `--dtype` where it is started."
+        },
+    )
+
     shadow_rules: list[str] = field(
         default_factory=lambda: list(DEFAULT_SHADOWS),
         metadata={
             "help": "Clipping rules that are measured beside the trained one: how much of the gradient each would have "
             "removed (`shadow/…`). Names or import paths. An empty list: none."
+        },
+    )
+
+    record_tokens: int = field(
+        default=4,
+        metadata={
+            "help": "Responses of each logged step that are recorded token by token, each token with its advantage and "
+            "whether it was clipped, in output_dir/tokens.jsonl. 0: none."
         },
     )
 
@@ -118,6 +137,13 @@ class FastGRPOConfig(GRPOConfig):
             raise ValueError(f"update must be 'fast' or 'stock', got {self.update!r}")
         if self.generation not in ("fast", "stock"):
             raise ValueError(f"generation must be 'fast' or 'stock', got {self.generation!r}")
+        if self.vllm_dtype not in SAMPLER_DTYPES:
+            raise ValueError(f"vllm_dtype must be one of {', '.join(SAMPLER_DTYPES)}, got {self.vllm_dtype!r}")
+        if self.vllm_dtype != "auto" and not (self.use_vllm and self.vllm_mode == "colocate"):
+            raise ValueError(
+                f"vllm_dtype={self.vllm_dtype!r} has no effect without use_vllm and vllm_mode='colocate': a vLLM "
+                f"server takes --dtype where it is started, and transformers samples in the trainer's numbers."
+            )
         self._check_guards()
         _ = self.shadows
         self.advantages = self._record("advantages", resolve_estimator)
@@ -167,6 +193,8 @@ class FastGRPOConfig(GRPOConfig):
         return {name: value for name, value in self.__dict__.items() if name != "_named"}
 
     def _check_guards(self) -> None:
+        if self.record_tokens < 0:
+            raise ValueError(f"record_tokens is a number of responses, 0 or more, got {self.record_tokens!r}")
         if not self.resume_minutes >= 0:
             raise ValueError(f"resume_minutes must be a number ≥ 0 or inf, got {self.resume_minutes!r}")
         if not 0 <= self.max_failed_rewards <= 1:

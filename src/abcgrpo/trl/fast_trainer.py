@@ -17,7 +17,9 @@ from abcgrpo.trl.config import FastGRPOConfig, model_name
 from abcgrpo.trl.guards import NumberGuards, RewardGuards
 from abcgrpo.trl.measurement import Measurement
 from abcgrpo.trl.resume import ResumableGRPOTrainer, Resume
+from abcgrpo.trl.sampler import sampler_dtype, sampler_in_chosen_dtype
 from abcgrpo.trl.shadow_measurement import ShadowMeasurement
+from abcgrpo.trl.token_record import TokenRecord
 from abcgrpo.trl.update import FastUpdate, Parts
 from abcgrpo.trl.update.choice import beyond_weights
 from abcgrpo.trl.update.fast import Forward
@@ -54,22 +56,25 @@ class FastGRPOTrainer(ResumableGRPOTrainer):
         rollout_func=None,
         environment_factory=None,
     ) -> None:
-        super().__init__(
-            model=model,
-            reward_funcs=reward_funcs,
-            args=self._arguments(model, args),
-            train_dataset=train_dataset,
-            eval_dataset=eval_dataset,
-            processing_class=processing_class,
-            reward_processing_classes=reward_processing_classes,
-            callbacks=callbacks,
-            optimizers=optimizers,
-            quantization_config=quantization_config,
-            peft_config=peft_config,
-            tools=tools,
-            rollout_func=rollout_func,
-            environment_factory=environment_factory,
-        )
+        with sampler_in_chosen_dtype(self):
+            super().__init__(
+                model=model,
+                reward_funcs=reward_funcs,
+                args=self._arguments(model, args),
+                train_dataset=train_dataset,
+                eval_dataset=eval_dataset,
+                processing_class=processing_class,
+                reward_processing_classes=reward_processing_classes,
+                callbacks=callbacks,
+                optimizers=optimizers,
+                quantization_config=quantization_config,
+                peft_config=peft_config,
+                tools=tools,
+                rollout_func=rollout_func,
+                environment_factory=environment_factory,
+            )
+        self.sampler_dtype = sampler_dtype(self)
+        """In which numbers vLLM samples; None on processes that are not the first, and where transformers samples."""
         self._passing: LossPass | None = None
         self.fast_update = FastUpdate(self)
         self.reward_guards = RewardGuards(self)
@@ -92,9 +97,15 @@ class FastGRPOTrainer(ResumableGRPOTrainer):
 
     def observers(self) -> list[Component]:
         """The components that follow the loss, in the order in which they hear of it. Called once."""
-        others = self.args.shadows if isinstance(self.args, FastGRPOConfig) else {}
-        shadows = ShadowRules(self.trained_rule, others, cast(RatioLevel, self.importance_sampling_level))
-        return [Measurement(self), NumberGuards(self), *([ShadowMeasurement(self, shadows)] if others else [])]
+        observers: list[Component] = [Measurement(self), NumberGuards(self)]
+        if not isinstance(self.args, FastGRPOConfig):
+            return observers
+        if others := self.args.shadows:
+            shadows = ShadowRules(self.trained_rule, others, cast(RatioLevel, self.importance_sampling_level))
+            observers.append(ShadowMeasurement(self, shadows))
+        if responses := self.args.record_tokens:
+            observers.append(TokenRecord(self, responses, self.trained_rule))
+        return observers
 
     @property
     def trained_rule(self) -> Rule | None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from abcgrpo.event_shares import QUADRANTS, clip_shares
-from abcgrpo.quadrants import clip_events
+from abcgrpo.quadrants import MOVED, clip_events
 from abcgrpo.tokens import importance_ratio
 from abcgrpo.trl.batch import loss_mask
 from abcgrpo.trl.component import Component, LossPass, Metrics
@@ -26,7 +26,11 @@ class Measurement(Component):
     | metric                   | meaning                                                                        |
     |--------------------------|--------------------------------------------------------------------------------|
     | `clip/q1` … `clip/q4`    | clip events of the quadrant ÷ all completion tokens                            |
+    | `quadrant/q1` …          | tokens of the quadrant, |r − 1| > 0.001, ÷ all completion tokens               |
     | `clip_share/q1` …        | clip events of the quadrant ÷ those of all quadrants; absent without an event  |
+    | `prefix/shared`          | tokens that other responses of the group wrote after the same prefix ÷ all     |
+    | `prefix/over_punished`   | of the Q3 and Q4 events, those whose prefix, the token included, was worth no  |
+    |                          | less than its group: V(s_{t+1}) ≥ V(root); absent without such an event        |
     | `ratio/max`              | largest importance ratio of a completion token; 1 for rows the update skips    |
     | `entropy`                | mean over all completion tokens, in nats                                       |
 
@@ -56,7 +60,12 @@ class Measurement(Component):
         old_logprobs = passed.batch.get("old_per_token_logps", passed.logprobs)
         ratio = importance_ratio(passed.logprobs, old_logprobs, mask, self.trainer.importance_sampling_level)
         self._add("tokens", mask.sum())
-        self._add("events", clip_events(ratio, passed.batch["advantages"], mask).counts())
+        events = clip_events(ratio, passed.batch["advantages"], mask)
+        self._add("events", events.counts())
+        self._add("quadrants", clip_events(ratio, passed.batch["advantages"], mask, MOVED).counts())
+        if "prefix_leaves" in passed.batch:  # a rollout for training that went through TRL's own scoring
+            self._add("shared", ((passed.batch["prefix_leaves"] > 1) & mask.bool()).sum())
+            self._add("over_punished", ((events.q3 | events.q4) & (passed.batch["prefix_gain"] >= 0)).sum())
         self._largest_ratio = torch.maximum(self._largest_ratio.to(ratio.device), (ratio * mask).max())
         if passed.entropies is not None:
             # The host's mean of this micro-batch; ours is over the step's tokens.
@@ -78,10 +87,16 @@ class Measurement(Component):
         reduce, gather = self.trainer.accelerator.reduce, self.trainer.accelerator.gather
         sums = {name: cast(Tensor, reduce(value, "sum")) for name, value in sorted(self._sums.items())}
         events, tokens = sums.pop("events"), sums.pop("tokens").clamp(min=1)
-        for quadrant, count in zip(QUADRANTS, events.tolist(), strict=True):
-            metrics[f"clip/{quadrant}"].append(count / tokens.item())
+        for name, counts in (("clip", events), ("quadrant", sums.pop("quadrants"))):
+            for quadrant, count in zip(QUADRANTS, counts.tolist(), strict=True):
+                metrics[f"{name}/{quadrant}"].append(count / tokens.item())
         for quadrant, share in zip(QUADRANTS, clip_shares([events.tolist()]) or (), strict=False):
             metrics[f"clip_share/{quadrant}"].append(share)
+        if "shared" in sums:
+            metrics["prefix/shared"].append((sums.pop("shared") / tokens).item())
+            over_punished, punished = sums.pop("over_punished").item(), events[2:].sum().item()
+            if punished > 0:
+                metrics["prefix/over_punished"].append(over_punished / punished)
         for name, value in sums.items():
             metrics[name].append((value / tokens).item())
         metrics["ratio/max"].append(cast(Tensor, gather(self._largest_ratio)).max().item())

@@ -1,19 +1,21 @@
 """ABC-GRPO in verl, without a fork: importing this package registers the policy loss `abc_grpo` with verl.
 
-| module   | subject                                                                    |
-|----------|----------------------------------------------------------------------------|
-| `config` | the four thresholds as verl's policy-loss configuration                    |
-| `loss`   | the objective under verl's calling convention, and its registration        |
-| `reward` | `compute_score`: the task's grader as verl's reward                        |
+| module       | subject                                                                    |
+|--------------|----------------------------------------------------------------------------|
+| `config`     | the four thresholds as verl's policy-loss configuration                    |
+| `loss`       | the objective under verl's calling convention, and its registration        |
+| `advantages` | the estimators of advantages that verl's contract allows                   |
+| `reward`     | `compute_score`: the task's grader as verl's reward                        |
 
-Advantages, reductions, importance weights, rollout, checkpoints and everything else are verl's.
+Advantages of verl's own, reductions, importance weights, rollout, checkpoints and everything else are verl's.
 
 Raises:
     ImportError: verl is missing, or is a version without what this package builds on.
-    RuntimeError: another function holds the name `abc_grpo` in verl.
+    RuntimeError, ValueError: another function holds the name `abc_grpo`, or that of an estimator, in verl.
 """
 
 try:
+    from abcgrpo.verl import advantages
     from abcgrpo.verl.config import ABCGRPOPolicyLossConfig
     from abcgrpo.verl.loss import LOSS_NAME, abc_grpo, register
 except ModuleNotFoundError as error:
@@ -23,5 +25,6 @@ except ModuleNotFoundError as error:
     ) from error
 
 register()
+advantages.register()
 
 __all__ = ["LOSS_NAME", "ABCGRPOPolicyLossConfig", "abc_grpo", "register"]
