@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 from contextlib import nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -45,8 +46,11 @@ def spent() -> float:
     return ended.ru_utime + ended.ru_stime + sum(t.user + t.system + t.children_user + t.children_system for t in alive)
 
 
+@dataclass
 class Timed(Worker):
-    """Adds up the CPU seconds of each command in `seconds`."""
+    """Adds up the CPU seconds of each command."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
 
     def command(self, job, place, *arguments):
         start = spent()
@@ -57,6 +61,7 @@ class Timed(Worker):
         super().command(job, place, *arguments)
 
 
+@dataclass
 class Anew(Timed):
     """Each command in a process that loads everything, evaluation by `transformers`' own loop."""
 
@@ -81,7 +86,6 @@ def run(experiment: Experiment, name: str, seed: int, folder: Path) -> dict[str,
     directory = folder / name / str(seed)
     recipe = experiment.recipe(name, seed, str(directory / "training"))
     worker = (Timed if name == "now" else Anew)(experiment)
-    worker.seconds = {}
     worker.do(Job(name, directory, recipe.to_flat()), {"OMP_NUM_THREADS": os.environ["OMP_NUM_THREADS"]})
     return worker.seconds | {"all": sum(worker.seconds.values())}
 

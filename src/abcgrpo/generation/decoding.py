@@ -101,9 +101,9 @@ def decode(
             rows, tokens, prefix = rows[left], tokens[left], prefix[left]
         if width + 1 == longest or not len(rows):
             return sequences[:, : width + 1]
-        prefix, *moves = _grown(prefix, tokens, logits.size(1))
+        prefix, sources, targets, count = _grown(prefix, tokens, logits.size(1))
         for layer in layers:
-            layer.move(*moves)
+            layer.move(sources, targets, count)
         new = slice(width, width + 1)
     return sequences
 
