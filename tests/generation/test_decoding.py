@@ -165,7 +165,7 @@ def test_every_beginning_is_computed_once(model):
 
 
 @given(data=st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_prefixes_grow_as_a_dictionary_of_them_does(data):
     """Numbers without gaps, equal exactly where prefix and token are equal; the cache follows by few copies."""
     rows = data.draw(st.integers(1, 12))
