@@ -1,8 +1,11 @@
 """A reward, and advantages that are rewards, with which equal answers teach something: no random number decides."""
 
+from dataclasses import dataclass
+
 from abcgrpo.advantages.estimator import Estimator
 
 
+@dataclass(frozen=True)
 class Rewards(Estimator):
     """Â = reward."""
 
