@@ -8,7 +8,6 @@ import pytest
 ray = pytest.importorskip("ray")
 
 from ray.cluster_utils import Cluster  # noqa: E402
-from safetensors.torch import load_file  # noqa: E402
 
 from abcgrpo.cli.run import ray_address  # noqa: E402
 from abcgrpo.errors import UserError  # noqa: E402
@@ -20,7 +19,6 @@ from abcgrpo.experiments.specification import Experiment, Resources  # noqa: E40
 from abcgrpo.files import read_json, read_json_lines  # noqa: E402
 from abcgrpo.report.content.summary import summarize  # noqa: E402
 from abcgrpo.report.reading.records import load  # noqa: E402
-from abcgrpo.tasks.countdown import BASE_MODEL  # noqa: E402
 
 TRAINING = {
     "per_device_train_batch_size": 16,
@@ -98,45 +96,6 @@ def test_a_machine_is_lost_and_nothing_is_other_than_on_one(tmp_path, cluster, m
         assert read_json(path / "run.json")["status"] == "finished"
         steps = [line["step"] for line in read_json_lines(path / "metrics.jsonl") if "loss" in line]
         assert steps == list(range(1, 17))
-
-
-@pytest.mark.slow
-def test_a_job_of_two_processes_gives_the_weights_of_one(tmp_path, cluster, monkeypatch):
-    """Greedy answers, so that one process and two have the same batch; here and on Ray."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    shared = {"steps_per_generation": 1, "top_k": 1, "max_steps": 3, "save_steps": 3, "optim": "sgd", "use_cpu": True}
-    content = CONTENT | {
-        "reward_funcs": ["tests.experiments.worth.even"],
-        "arms": {
-            "one": {"training": {"per_device_train_batch_size": 16}},
-            "two": {
-                "training": {"per_device_train_batch_size": 8},
-                "resources": {"processes": 2, "cpus": 1},
-            },
-        },
-        "training": {name: value for name, value in TRAINING.items() if name != "per_device_train_batch_size"}
-        | shared
-        | {"learning_rate": 0.05, "advantages": "tests.experiments.worth.Rewards"},
-        "evaluation": {"questions": 2, "samples": 2, "pass_at_k": [2], "max_new_tokens": 8},
-    }
-    found = {}
-    for place, address in (("here", None), ("ray", cluster.address)):
-        output = tmp_path / place
-        assert ExperimentRunner(Experiment.model_validate(content), output).run(address) == {}
-        for arm, processes in (("one", 1), ("two", 2)):
-            training = output / "arms" / arm / "seed-0" / "training"
-            assert read_json(training / "run.json")["processes"] == processes
-            found[place, arm] = load_file(training / "checkpoint-3" / "model.safetensors")
-    before = load_file(BASE_MODEL / "model.safetensors")
-    for arm in ("one", "two"):
-        assert all(found["ray", arm][name].equal(weight) for name, weight in found["here", arm].items()), arm
-
-    def distance(one: dict, other: dict) -> float:
-        return sum((one[name] - other[name]).square().sum().item() for name in before) ** 0.5
-
-    changed = distance(found["here", "one"], before)
-    assert changed > 1e-3
-    assert 0 < distance(found["here", "two"], found["here", "one"]) < 1e-4 * changed
 
 
 def test_a_job_that_no_machine_can_hold_is_refused(tmp_path, cluster):
