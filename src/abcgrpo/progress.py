@@ -1,6 +1,7 @@
 """Progress of long work: a bar on a terminal, a line every tenth of the way elsewhere, a file for a parent process."""
 
 import json
+import multiprocessing
 import os
 import signal
 import stat
@@ -102,14 +103,19 @@ def duration(seconds: float) -> str:
 def end_with_parent() -> None:
     """In a process that was started by another to report to it: end, by SIGTERM, when that one is gone.
 
-    The parent holds the other end of standard input open, so the input ends when the parent does, however it does.
+    Python tells a process that was forked when its parent is gone. The parent of any other one holds the other end of
+    standard input open, so that the input ends when the parent does, however it does.
     """
-    if PROGRESS_FILE not in os.environ or not stat.S_ISFIFO(os.fstat(0).st_mode):
+    parent = multiprocessing.parent_process()
+    if PROGRESS_FILE not in os.environ or (parent is None and not stat.S_ISFIFO(os.fstat(0).st_mode)):
         return
 
     def wait() -> None:
-        while os.read(0, 1):
-            pass
+        if parent is not None:
+            parent.join()
+        else:
+            while os.read(0, 1):
+                pass
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=wait, daemon=True).start()

@@ -12,7 +12,8 @@ from ray.cluster_utils import Cluster  # noqa: E402
 from abcgrpo.cli.run import ray_address  # noqa: E402
 from abcgrpo.errors import UserError  # noqa: E402
 from abcgrpo.experiments.jobs import on_ray  # noqa: E402
-from abcgrpo.experiments.jobs.job import Job, launcher  # noqa: E402
+from abcgrpo.experiments.jobs.command import launch_command  # noqa: E402
+from abcgrpo.experiments.jobs.job import Job  # noqa: E402
 from abcgrpo.experiments.jobs.runner import ExperimentRunner  # noqa: E402
 from abcgrpo.experiments.specification import Experiment, Resources  # noqa: E402
 from abcgrpo.files import read_json, read_json_lines  # noqa: E402
@@ -142,11 +143,10 @@ def test_what_a_job_asks_of_ray():
 
 
 def test_how_processes_are_started():
-    assert launcher(Resources(), "train")[1:] == ["-m", "abcgrpo"]
-    assert launcher(Resources(processes=8), "evaluate")[1:] == ["-m", "abcgrpo"]
-    assert launcher(Resources(processes=2), "train")[1:] == [
+    assert launch_command(Resources()) == []
+    assert launch_command(Resources(processes=2))[1:] == [
         "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "abcgrpo",
     ]  # fmt: skip
-    sharded = launcher(Resources(processes=8, launch="zero3"), "train")
+    sharded = launch_command(Resources(processes=8, launch="zero3"))
     assert sharded[1:3] == ["-m", "accelerate.commands.launch"]
     assert sharded[4].endswith("launch/zero3.yaml")

@@ -76,9 +76,13 @@ def test_scores_of_drawn_tokens_are_those_of_each_row_alone(kind, monkeypatch):
     model = GPT2LMHeadModel(gpt2).eval() if kind == "gpt2" else model_of(12)
     seen: list[torch.Tensor] = []
     draw = decoding._drawn
-    monkeypatch.setattr(decoding, "_drawn", lambda scores: seen.append(scores.log_softmax(-1)) or draw(scores))
-    monkeypatch.setattr(decoding, "ENDED", 1e-9)  # rows leave at once, so those left are those that have not ended
-    prompts = [[2, 3, 4], [5], [2, 3, 4], [6, 7, 8, 9, 10], [5]] * 3
+
+    def drawn(scores, prefix):
+        seen.append(scores.log_softmax(-1)[prefix])
+        return draw(scores, prefix)
+
+    monkeypatch.setattr(decoding, "_drawn", drawn)
+    prompts = [[2, 3, 4], [5], [2, 3, 4], [6, 7, 8, 9, 10], [5]] * 12
     output = generate(model, prompts, options(15, temperature=0.8), fast=True)
     width, checked = max(map(len, prompts)), 0
     lengths = [next((at for at, token in enumerate(row) if token == EOS), 14) + 1 for row in output[:, width:].tolist()]
@@ -145,18 +149,41 @@ def test_a_seed_repeats(model):
     assert not outputs[0].equal(outputs[2])
 
 
-def test_work_is_that_of_different_prompts_and_of_rows_that_have_not_ended(model, monkeypatch):
-    monkeypatch.setattr(decoding, "ENDED", 1e-9)
+def test_every_beginning_is_computed_once(model):
+    """As many positions as there are different beginnings of answers that have not ended, counted in the answers."""
     sizes: list[tuple[int, ...]] = []
     hook = model.get_input_embeddings().register_forward_hook(lambda _m, inputs, _o: sizes.append(inputs[0].shape))
     torch.manual_seed(0)
-    output = generate(model, [[2, 3, 4], [5, 6]] * 8, options(12), fast=True)[:, 3:]
+    output = generate(model, [[2, 3, 4], [5, 6]] * 40, options(12, temperature=0.5), fast=True).tolist()
     hook.remove()
-    tokens = (output != PAD).sum().item() if EOS in output else 0
-    assert sizes[0] == (2, 3)
-    assert all(size[1] == 1 for size in sizes[1:])
-    assert sum(size[0] for size in sizes[1:]) <= tokens
-    assert sizes[-1][0] < 16
+    different = [
+        {tuple(row[: 3 + step]) for row in output if step == 0 or EOS not in row[: 3 + step]}
+        for step in range(len(output[0]) - 3)
+    ]
+    assert sizes == [(2, 3), *((len(each), 1) for each in different[1:])]
+    assert 2 < len(different[1]) < len(different[3]) < 80
+
+
+@given(data=st.data())
+@settings(max_examples=100)
+def test_prefixes_grow_as_a_dictionary_of_them_does(data):
+    """Numbers without gaps, equal exactly where prefix and token are equal; the cache follows by few copies."""
+    rows = data.draw(st.integers(1, 12))
+    prefix = torch.unique(
+        torch.tensor(data.draw(st.lists(st.integers(0, 5), min_size=rows, max_size=rows))), return_inverse=True
+    )[1]
+    cache = torch.arange(12)  # at each place, the number of the prefix that was there
+    left = torch.tensor(sorted(data.draw(st.sets(st.integers(0, rows - 1), min_size=1))))
+    prefix = prefix[left]
+    tokens = torch.tensor(data.draw(st.lists(st.integers(0, 3), min_size=len(left), max_size=len(left))))
+    new, sources, targets, count = decoding._grown(prefix, tokens, 4)
+    pairs = list(zip(prefix.tolist(), tokens.tolist(), strict=True))
+    assert sorted(set(new.tolist())) == list(range(count)) == list(range(len(set(pairs))))
+    assert len(set(zip(pairs, new.tolist(), strict=True))) == count
+    assert not set(sources.tolist()) & set(targets.tolist())
+    cache[targets] = cache[sources]
+    assert cache[new].equal(prefix)
+    assert len(sources) <= count - len({each for each in prefix.tolist() if each < count})
 
 
 class AtFourTokens(StoppingCriteria):
@@ -223,7 +250,7 @@ def test_evaluation_uses_it(tmp_path, monkeypatch):
 @given(data=st.data())
 @settings(max_examples=40)
 def test_the_cache_holds_what_the_original_holds(data):
-    ours, original = RoomyLayer(), DynamicLayer()
+    ours, original = RoomyLayer(5), DynamicLayer()
     rows = 3
     for _ in range(data.draw(st.integers(1, 12))):
         tokens = data.draw(st.sampled_from([1, 1, 2, 40]))
@@ -231,10 +258,15 @@ def test_the_cache_holds_what_the_original_holds(data):
         for mine, its in zip(ours.update(states, states + 1), original.update(states, states + 1), strict=True):
             assert mine.equal(its)
         if data.draw(st.booleans()):
-            chosen = torch.tensor(data.draw(st.lists(st.integers(0, rows - 1), min_size=1, max_size=5)))
-            ours.batch_select_indices(chosen)
+            count = data.draw(st.integers(1, 5))
+            staying = data.draw(st.sets(st.integers(0, min(rows, count) - 1), min_size=1))
+            targets = sorted({*range(count)} - staying)
+            sources = [data.draw(st.sampled_from(sorted({*range(rows)} - {*targets}))) for _ in targets]
+            chosen = torch.arange(count)
+            chosen[targets] = torch.tensor(sources, dtype=torch.long)
+            ours.move(torch.tensor(sources, dtype=torch.long), torch.tensor(targets, dtype=torch.long), count)
             original.batch_select_indices(chosen)
-            rows = len(chosen)
+            rows = count
             assert ours.keys.equal(original.keys)
             assert ours.values.equal(original.values)
         assert ours.get_seq_length() == original.get_seq_length()

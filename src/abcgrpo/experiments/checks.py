@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 from abcgrpo.errors import UserError
 from abcgrpo.experiments.specification import Experiment
 from abcgrpo.progress import quiet_libraries
 from abcgrpo.tasks import get_task, resolve_model
-from abcgrpo.tasks.benchmarks import file_grader, load_benchmark
+from abcgrpo.tasks.benchmarks import KNOWN, Benchmark, file_grader, load_benchmark
 from abcgrpo.tasks.sources import HubError, from_hub
 from abcgrpo.training.arguments import check_arguments, missing_here, planned_arguments
 from abcgrpo.training.batches import plan_batches, planned_processes
@@ -33,6 +34,8 @@ def check_experiment(experiment: Experiment) -> list[str]:
             task_of(recipe)
         planned[place] = recipe, arguments
     obstacles = [each for _, arguments in planned.values() for each in missing_here(arguments)]
+    if experiment.evaluation.sampler == "vllm" and find_spec("vllm") is None:
+        obstacles.append("evaluation: sampler: vllm: vLLM is not installed here. See the extra `vllm`.")
     recipe, arguments = next(iter(planned.values()))
     data = examined(recipe, arguments.seed)
     if not (data.columns_checked and data.prompt_lengths_checked):
@@ -61,10 +64,30 @@ def _check_model(experiment: Experiment) -> None:
 
 
 def _check_benchmark(experiment: Experiment) -> None:
-    plan = experiment.evaluation
-    task = get_task(experiment.task)
     with _of("evaluation"):
-        load_benchmark(plan.benchmark or experiment.task, None, plan.questions, file_grader(plan.benchmark, task))
+        for _ in _benchmarks(experiment):
+            pass
+
+
+def planned_questions(experiment: Experiment) -> int:
+    """How many questions a model is asked, of all benchmarks together; of published ones without looking at them.
+
+    Raises:
+        UserError: a benchmark that cannot be used.
+    """
+    named, most = experiment.benchmarks, experiment.evaluation.questions
+    if all(name in KNOWN for name in named):
+        return sum(min(KNOWN[name].problems, most or KNOWN[name].problems) for name in named)
+    return sum(len(benchmark.rows) for benchmark in _benchmarks(experiment))
+
+
+def _benchmarks(experiment: Experiment) -> Iterator[Benchmark]:
+    plan, task = experiment.evaluation, get_task(experiment.task)
+    if plan.benchmark is None:
+        yield load_benchmark(experiment.task, None, plan.questions)
+    else:
+        for name in experiment.benchmarks:
+            yield load_benchmark(name, None, plan.questions, file_grader(name, task))
 
 
 @contextmanager

@@ -86,13 +86,19 @@ def _listed(kind: str, before: Iterable[Any], now: list[Any], refused: list[str]
 
 
 def _evaluation(before: dict[str, Any], now: dict[str, Any], refused: list[str], found: list[str]) -> None:
-    for name in EvaluationPlan.model_fields:
-        was, wanted = before.get(name), now[name]
+    for name, field in EvaluationPlan.model_fields.items():
+        was, wanted = before.get(name, None if field.is_required() else field.default), now[name]
         if was == wanted:
             continue
         if name == "pass_at_k":
             found.append(f"k was {', '.join(map(str, was or []))}, is {', '.join(map(str, wanted))}")
+        elif name == "benchmark" and was is not None and set(_several(was)) < set(_several(wanted)):
+            found.append(f"added benchmark {', '.join(each for each in _several(wanted) if each not in _several(was))}")
         elif name in ("questions", "samples") and was is not None and (wanted is None or wanted > was):
             found.append(f"{name}: {'all' if wanted is None else wanted} instead of {was}")
         else:
             refused += [f"evaluation: {each}" for each in differences({name: was}, {name: wanted})]
+
+
+def _several(benchmark: str | list[str] | None) -> list[str]:
+    return [benchmark] if isinstance(benchmark, str) else benchmark or []

@@ -3,12 +3,16 @@
 from abcgrpo.comparison.compare import FEWEST_SEEDS, RULE, limits
 from abcgrpo.comparison.power import detectable_effect_in_deviations
 from abcgrpo.comparison.significance import smallest_p_value
+from abcgrpo.experiments.checks import planned_questions
+from abcgrpo.experiments.cost import cost, sentences
 from abcgrpo.experiments.jobs.job import device_places
 from abcgrpo.experiments.jobs.runner import ExperimentRunner
 from abcgrpo.experiments.specification import Experiment
 from abcgrpo.progress import duration
 from abcgrpo.tasks import spec_text
+from abcgrpo.tasks.sources import HubError
 
+TYPICAL_SEEDS = (1, 3, 8)
 PRIMARY_METRICS = 2
 """Avg@k and Pass@k with the largest k."""
 
@@ -28,7 +32,7 @@ def cannot_conclude(experiment: Experiment) -> str | None:
 def plan(runner: ExperimentRunner) -> list[str]:
     """The plan in paragraphs: what is run, what is compared, by which rule, what can come out, how long it takes."""
     experiment = runner.experiment
-    return [*_work(experiment), *_comparison(experiment), _time(runner)]
+    return [*_work(experiment), *_comparison(experiment), *_cost(experiment), _time(runner)]
 
 
 def _work(experiment: Experiment) -> list[str]:
@@ -46,7 +50,7 @@ def _work(experiment: Experiment) -> list[str]:
         f"Training: {runs}, each arm{' under each condition' * bool(conditions)} with the seeds "
         f"{', '.join(map(str, seeds))}.",
         f"Evaluation: the base and every checkpoint of every run, on {questions} questions of "
-        f"{evaluation.benchmark or spec_text(experiment.task)}, {evaluation.samples} samples each.",
+        f"{', '.join(experiment.benchmarks)}, {evaluation.samples} samples each, by {evaluation.sampler}.",
     ]
 
 
@@ -66,6 +70,7 @@ def _comparison(experiment: Experiment) -> list[str]:
         raw = smallest_p_value(seeds)
         corrected = min(1.0, raw * size)
         lines.append(f"Smallest p-value that can come out: {raw:.3g}, {corrected:.3g} after Holm's correction.")
+    lines.append(_with_other_seeds(size))
     if impossible:
         return [*lines, f"CANNOT CONCLUDE. {impossible}"]
     effect = detectable_effect_in_deviations(seeds, size)
@@ -75,6 +80,31 @@ def _comparison(experiment: Experiment) -> list[str]:
         f"80% of such experiments, and a smaller one less often; more where questions differ much. Anything else will "
         f"be inconclusive, which does not mean that the arms are alike.",
     ]
+
+
+def _with_other_seeds(size: int) -> str:
+    """What a smaller or larger study of these arms could tell."""
+    said = []
+    for seeds in TYPICAL_SEEDS:
+        count = "1 seed" if seeds == 1 else f"{seeds} seeds"
+        if limits(seeds, size):
+            said.append(f"with {count} no verdict is possible")
+        else:
+            said.append(f"with {count} {detectable_effect_in_deviations(seeds, size):.1f} deviations")
+    return f"Smallest difference that is detectable, in standard deviations of a seed's difference: {'; '.join(said)}."
+
+
+def _cost(experiment: Experiment) -> list[str]:
+    """GPU-hours and storage of an experiment whose resources ask for GPUs."""
+    if not any(experiment.resources_of(arm).gpus for arm in experiment.arms):
+        return []
+    try:
+        found = cost(experiment, planned_questions(experiment))
+    except HubError as error:
+        return [f"Cost: not known. {error}"]
+    if found is None:
+        return ["Cost: not known without the number of optimizer steps: give max_steps, or num_problems."]
+    return sentences(found)
 
 
 def _time(runner: ExperimentRunner) -> str:

@@ -28,7 +28,7 @@ import json
 from dataclasses import fields
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -37,7 +37,7 @@ from abcgrpo.errors import UserError, unknown_name
 from abcgrpo.files import plain, read_yaml
 from abcgrpo.rules import Rule, resolve_rule
 from abcgrpo.run_files import BASE
-from abcgrpo.tasks import DEFAULT, Spec, get_rewards, get_task
+from abcgrpo.tasks import DEFAULT, Spec, get_rewards, get_task, spec_text
 from abcgrpo.training.recipe import Objective, Recipe, recipe_from_flat
 from abcgrpo.training.shipped import SHIPPED, launch_configuration
 
@@ -81,8 +81,12 @@ class Arm(_Strict):
 class EvaluationPlan(_Strict):
     """How the base and every checkpoint are measured."""
 
-    benchmark: str | None = None
-    """A benchmark by name or a file by path; None for the problems that the task holds back."""
+    benchmark: str | list[str] | None = None
+    """A benchmark by name, a file by path, or several; None for the problems that the task holds back."""
+    sampler: Literal["transformers", "vllm", "server"] = "transformers"
+    """Who answers: see `abcgrpo.evaluation.samplers`."""
+    server: str | None = None
+    """URL of the server; every checkpoint is called by its directory there."""
     questions: int | None = Field(default=None, ge=1)
     samples: int = Field(default=128, ge=1)
     batch_size: int = Field(default=512, ge=1)
@@ -131,6 +135,12 @@ class Experiment(_Strict):
     resources: Resources = Resources()
     """What each job takes of a machine."""
 
+    @property
+    def benchmarks(self) -> list[str]:
+        """What is measured on: benchmarks by name, files by path, or the task for the problems that it holds back."""
+        named = self.evaluation.benchmark or spec_text(self.task)
+        return [named] if isinstance(named, str) else named
+
     def runs(self) -> list[Run]:
         """All of them, in the order in which they are run: every arm under every condition, seed by seed."""
         conditions = list(self.conditions) or [None]
@@ -176,13 +186,19 @@ def read_experiment(name_or_path: str) -> Experiment:
     except ValidationError as error:
         raise _explained(error, str(path)) from None
     plan = experiment.evaluation
-    for name, values in (("seeds", experiment.seeds), ("evaluation: pass_at_k:", plan.pass_at_k)):
+    for name, values in (
+        ("seeds", experiment.seeds),
+        ("evaluation: pass_at_k:", plan.pass_at_k),
+        ("evaluation: benchmark:", experiment.benchmarks),
+    ):
         if repeated := sorted({value for value in values if values.count(value) > 1}):
             raise UserError(f"{path}: {name} {repeated} are listed twice.")
     if max(plan.pass_at_k) > plan.samples:
         raise UserError(
             f"{path}: evaluation: Pass@{max(plan.pass_at_k)} needs at least as many samples, not {plan.samples}."
         )
+    if (plan.sampler == "server") != (plan.server is not None):
+        raise UserError(f"{path}: evaluation: sampler: server and server: URL belong together: give both, or neither.")
     task = get_task(experiment.task, f"{path}: task")
     if plan.benchmark is None and task.held_out_rows is None:
         raise UserError(

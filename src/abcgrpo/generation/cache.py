@@ -1,6 +1,5 @@
 """Keys and values of earlier tokens, in memory with room to spare."""
 
-import torch
 from torch import Tensor
 from transformers.cache_utils import DynamicLayer
 
@@ -13,6 +12,11 @@ class RoomyLayer(DynamicLayer):
 
     `keys` and `values` are views of what is filled, (rows, heads, tokens, size), so all else of the class holds.
     """
+
+    def __init__(self, most: int) -> None:
+        """Args: the number of rows that there may be."""
+        super().__init__()
+        self._most = most
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         """Take no memory yet; `update` does."""
@@ -28,31 +32,29 @@ class RoomyLayer(DynamicLayer):
         if self._buffers is None or self._buffers[0].size(2) < length:
             room = max(ROOM, length // 4)
             old_keys, old_values = self._filled() if filled else (key_states[:, :, :0], value_states[:, :, :0])
-            self._buffers = (_with_room(old_keys, length + room), _with_room(old_values, length + room))
-        keys, values = self._buffers
-        keys[:, :, filled:length] = key_states
-        values[:, :, filled:length] = value_states
-        self.keys, self.values = keys[:, :, :length], values[:, :, :length]
+            self._buffers = (self._with_room(old_keys, length + room), self._with_room(old_values, length + room))
+        rows = len(key_states)
+        for buffer, states in zip(self._buffers, (key_states, value_states), strict=True):
+            buffer[:rows, :, filled:length] = states
+        self.keys, self.values = (buffer[:rows, :, :length] for buffer in self._buffers)
         return self.keys, self.values
 
-    def batch_select_indices(self, indices: Tensor) -> None:
-        """Rows `indices`, in that order and as often as they are named there."""
-        if self._buffers is None:
-            return
-        length, size = self.get_seq_length(), self._buffers[0].size(2)
-        old_keys, old_values = self._filled()
-        self._buffers = (_with_room(old_keys, size, indices), _with_room(old_values, size, indices))
-        self.keys, self.values = (buffer[:, :, :length] for buffer in self._buffers)
+    def move(self, sources: Tensor, targets: Tensor, count: int) -> None:
+        """Copy rows `sources` to `targets`, no row being both, and keep the first `count` rows."""
+        assert self._buffers is not None
+        length = self.get_seq_length()
+        if len(sources):
+            for buffer in self._buffers:
+                buffer[targets, :, :length] = buffer[sources, :, :length]
+        self.keys, self.values = (buffer[:count, :, :length] for buffer in self._buffers)
 
     def _filled(self) -> tuple[Tensor, Tensor]:
         assert self.keys is not None
         assert self.values is not None
         return self.keys, self.values
 
-
-def _with_room(states: Tensor, size: int, rows: Tensor | None = None) -> Tensor:
-    """A buffer of `size` tokens that starts with `states`, or with some rows of it."""
-    count = len(states) if rows is None else len(rows)
-    buffer = states.new_empty(count, states.size(1), size, states.size(3))
-    buffer[:, :, : states.size(2)] = states if rows is None else torch.index_select(states, 0, rows)
-    return buffer
+    def _with_room(self, states: Tensor, size: int) -> Tensor:
+        """A buffer of all rows and `size` tokens that starts with `states`. Memory is taken when it is written to."""
+        buffer = states.new_empty(self._most, states.size(1), size, states.size(3))
+        buffer[: len(states), :, : states.size(2)] = states
+        return buffer

@@ -1,11 +1,12 @@
 """A decoding loop for `transformers`' `generate`: the same distribution as its own, from less work.
 
 - Rows that have ended leave the batch; the original computes them until the longest one ends.
-- A prompt is computed once, however many rows start with it: the answers of a group, the samples of a problem.
+- What rows have in common is computed once: the prompt of the answers of a group, or of the samples of a problem, and
+  then every beginning of an answer that several of them share. Such a beginning is called a prefix here.
 - New tokens are written behind the old ones; the original copies all keys and values at every token.
 
-Every row is drawn from the model's distribution as before. The random numbers are dealt out to fewer rows, so a seed
-gives other answers than the original's loop does, and the same ones every time.
+Every row is drawn from the model's distribution as before, by a random number of its own. These are dealt out to other
+rows than in the original's loop, so a seed gives other answers than there, and the same ones every time.
 """
 
 import logging
@@ -26,9 +27,6 @@ from transformers.integrations.fsdp import is_fsdp_managed_module
 from abcgrpo.generation.cache import RoomyLayer
 
 logger = logging.getLogger(__name__)
-
-ENDED = 1 / 4
-"""The share of rows that must have ended before they leave: it costs about as much as one token."""
 
 ROW_BY_ROW = (
     processors.TemperatureLogitsWarper,
@@ -86,24 +84,27 @@ def decode(
         mask[:, :prompt] = given
     positions = mask.cumsum(1) - 1
     mask = None if mask.all() else mask  # attention needs none then, and is faster without
-    rows = torch.arange(len(input_ids), device=input_ids.device)  # those still in the batch
-    ended = torch.zeros_like(rows, dtype=torch.bool)
-    kept = Cache(layers=[RoomyLayer() for _ in model_kwargs["past_key_values"].layers])
-    logits = _prompts(model, kept, input_ids, None if mask is None else mask[:, :prompt], positions[:, :prompt])
+    rows = torch.arange(len(input_ids), device=input_ids.device)  # those that have not ended
+    layers = [RoomyLayer(len(rows)) for _ in model_kwargs["past_key_values"].layers]
+    kept = Cache(layers=list(layers))
+    begins = input_ids if mask is None else torch.cat([input_ids, mask[:, :prompt]], dim=1)
+    prefix = torch.unique(begins, dim=0, return_inverse=True)[1]  # of each row; the model's batch is one of prefixes
+    new = slice(0, prompt)  # the tokens that the cache does not hold yet
     for width in range(prompt, longest):
-        tokens = choose(logits_processor(sequences[rows, :width], logits))
-        sequences[rows[~ended], width] = tokens[~ended]
+        example = _example_of(prefix, rows)
+        seen = None if mask is None else mask[example, :width]
+        logits = _forward(model, kept, sequences[example, new], seen, positions[example, new].clamp(min=0))
+        tokens = choose(logits_processor(sequences[example, :width], logits), prefix)
+        sequences[rows, width] = tokens
         if ends is not None:
-            ended = ended | torch.isin(tokens, ends)
-        left = int((~ended).sum())
-        if width + 1 == longest or not left:
+            left = torch.isin(tokens, ends).logical_not().nonzero().squeeze(1)
+            rows, tokens, prefix = rows[left], tokens[left], prefix[left]
+        if width + 1 == longest or not len(rows):
             return sequences[:, : width + 1]
-        if left <= (1 - ENDED) * len(rows):
-            staying = (~ended).nonzero().squeeze(1)
-            kept.batch_select_indices(staying)
-            rows, tokens, ended = rows[staying], tokens[staying], ended[staying]
-        seen = None if mask is None else mask[rows, : width + 1]
-        logits = _forward(model, kept, tokens[:, None], seen, positions[rows, width, None])
+        prefix, sources, targets, count = _grown(prefix, tokens, logits.size(1))
+        for layer in layers:
+            layer.move(sources, targets, count)
+        new = slice(width, width + 1)
     return sequences
 
 
@@ -124,17 +125,39 @@ def fast_generation(model: Any) -> Iterator[None]:
         del model.generate
 
 
-def _prompts(model: PreTrainedModel, kept: Cache, ids: Tensor, mask: Tensor | None, positions: Tensor) -> Tensor:
-    """The logits behind each prompt; equal prompts are computed once, and their cache is handed to each of them."""
-    rows = ids if mask is None else torch.cat([ids, mask], dim=1)
-    different, which = torch.unique(rows, dim=0, return_inverse=True)
-    first = torch.full_like(which[: len(different)], len(ids)).scatter_reduce(
-        0, which, torch.arange(len(ids), device=ids.device), "amin"
-    )
-    seen = None if mask is None else mask[first]
-    logits = _forward(model, kept, ids[first], seen, positions[first].clamp(min=0))
-    kept.batch_select_indices(which)
-    return logits[which]
+def _example_of(prefix: Tensor, rows: Tensor) -> Tensor:
+    """A row that starts with each prefix; which one does not matter."""
+    example = rows.new_empty(int(prefix.max()) + 1)
+    example[prefix] = rows
+    return example
+
+
+def _grown(prefix: Tensor, tokens: Tensor, vocabulary: int) -> tuple[Tensor, Tensor, Tensor, int]:
+    """The prefixes when each row has one token more, and what has to move so that the cache is theirs.
+
+    Prefixes are numbered without gaps. As many as can keep their number, and so their place in the cache: the first
+    continuation of a prefix, unless the number is too high now. The others take the numbers that are free.
+
+    Args:
+        prefix: (R,), the number of each row's prefix.
+        tokens: (R,), what each row goes on with.
+        vocabulary: how many different tokens there are.
+
+    Returns:
+        (R,), the new number of each row's prefix; (M,) and (M,), from where and to where the cache is copied; and how
+        many prefixes there are. No place is both copied from and copied to.
+    """
+    longer, which = torch.unique(prefix * vocabulary + tokens, return_inverse=True)
+    before, count = longer // vocabulary, len(longer)
+    stays = before < count
+    stays[1:] &= before[1:] != before[:-1]
+    number = torch.empty_like(longer)
+    number[stays] = before[stays]
+    free = torch.ones(count, dtype=torch.bool, device=longer.device)
+    free[before[stays]] = False
+    places = free.nonzero().squeeze(1)
+    number[~stays] = places
+    return number[which], before[~stays], places, count
 
 
 def _forward(model: PreTrainedModel, kept: Cache, ids: Tensor, mask: Tensor | None, positions: Tensor) -> Tensor:
@@ -145,12 +168,13 @@ def _forward(model: PreTrainedModel, kept: Cache, ids: Tensor, mask: Tensor | No
     return model(**inputs, use_cache=True).logits[:, -1].float()
 
 
-def _drawn(scores: Tensor) -> Tensor:
-    return torch.multinomial(scores.softmax(-1), 1).squeeze(1)
+def _drawn(scores: Tensor, prefix: Tensor) -> Tensor:
+    """A token for each row, from the scores of its prefix."""
+    return torch.multinomial(scores.softmax(-1)[prefix], 1).squeeze(1)
 
 
-def _greedy(scores: Tensor) -> Tensor:
-    return scores.argmax(-1)
+def _greedy(scores: Tensor, prefix: Tensor) -> Tensor:
+    return scores.argmax(-1)[prefix]
 
 
 def _on_cpu(model: Any) -> bool:

@@ -191,6 +191,12 @@ class FastGRPOTrainer(ResumableGRPOTrainer):
         self.advantages.rewards_given(rewards)
         return rewards
 
+    def get_train_dataloader(self) -> Any:
+        loader: Any = super().get_train_dataloader()
+        if self.accelerator.device.type == "cpu" and hasattr(loader, "device"):
+            loader.device = None  # nothing is to be moved, and accelerate would look at every value of every row
+        return loader
+
     def _prepare_inputs(self, generation_batch):
         buffered = self._buffered_inputs
         inputs = super()._prepare_inputs(generation_batch)

@@ -51,8 +51,11 @@ class TransformersSampler:
     ) -> list[Sample]:
         """An answer to each prompt; the same batch with the same first seed gives the same answers."""
         torch.manual_seed(seeds[0])
-        encoded = {"input_ids": [prompt_tokens(self.tokenizer, prompt, self.name) for prompt in prompts]}
-        inputs = self.tokenizer.pad(encoded, return_tensors="pt").to(self.model.device)
+        encoded: list[list[int]] = []
+        for at, prompt in enumerate(prompts):  # the samples of a problem follow one another
+            again = at > 0 and prompt == prompts[at - 1]
+            encoded.append(encoded[-1] if again else prompt_tokens(self.tokenizer, prompt, self.name))
+        inputs = self.tokenizer.pad({"input_ids": encoded}, return_tensors="pt").to(self.model.device)
         with fast_generation(self.model):
             output = self.model.generate(**inputs, generation_config=self.generation)
         return [self._sample(tokens) for tokens in output[:, inputs["input_ids"].shape[1] :].tolist()]

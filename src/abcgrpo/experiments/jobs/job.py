@@ -5,20 +5,18 @@ What is finished is not done again. A training run or an evaluation that was cut
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from abcgrpo.errors import UserError
+from abcgrpo.experiments.jobs.command import Command, start
 from abcgrpo.experiments.specification import EvaluationPlan, Experiment, Resources
 from abcgrpo.files import is_locked, read_json, write_json, write_yaml
 from abcgrpo.progress import ERROR_FILE, PROGRESS_FILE
 from abcgrpo.run_files import EVALUATED, EVALUATION, MANIFEST, PROGRESS, TRAINING, checkpoints_in
-from abcgrpo.tasks import get_task, spec_text
+from abcgrpo.tasks import get_task
 from abcgrpo.tasks.benchmarks import file_grader
-from abcgrpo.training.shipped import launch_configuration
 
 SECONDS_TO_LET_GO = 300
 """How long a job waits for the processes of one that was cut short, which save where they stand before they end."""
@@ -66,7 +64,7 @@ class Worker:
     """Does the jobs of an experiment, in this process's place on this machine."""
 
     experiment: Experiment
-    children: set[subprocess.Popen] = field(default_factory=set, repr=False)
+    running: set[Command] = field(default_factory=set, repr=False)
     """The commands that run now."""
     graded_with: str = ""
     """See `Experiment.graded_with`: an evaluation that other code graded is not finished."""
@@ -91,10 +89,10 @@ class Worker:
                 worked = True
             models = [str(path) for path in checkpoints_in(job.training)]
         finished, plan = job.directory / EVALUATED, self.experiment.evaluation
-        samples = job.samples or plan.samples
-        wanted = {"models": models, "questions": plan.questions, "samples": samples}
+        benchmarks, samples = self.experiment.benchmarks, job.samples or plan.samples
+        wanted = {"models": models, "benchmarks": benchmarks, "questions": plan.questions, "samples": samples}
         wanted |= {"graded_with": self.graded_with}
-        known = read_json(finished) if finished.exists() else {}
+        known = {"benchmarks": benchmarks[:1]} | (read_json(finished) if finished.exists() else {})
         if {name: known.get(name) for name in wanted} != wanted:
             started = time.monotonic()
             options = [*self._evaluation_options(samples), "--output", str(job.evaluations)]
@@ -106,57 +104,40 @@ class Worker:
 
     def stop(self) -> None:
         """End the commands by SIGTERM: training saves where it stands first."""
-        for child in list(self.children):
-            child.terminate()
+        for command in list(self.running):
+            command.terminate()
 
     def _evaluation_options(self, samples: int) -> list[str]:
         plan: EvaluationPlan = self.experiment.evaluation.model_copy(update={"samples": samples})
         values = plan.model_dump(exclude={"pass_at_k", "benchmark"})
-        grader = file_grader(plan.benchmark, get_task(self.experiment.task))
+        task, benchmarks = get_task(self.experiment.task), self.experiment.benchmarks
+        graders = [file_grader(name, task) for name in benchmarks] if plan.benchmark else []
+        grader = next(filter(None, graders), None)
         rewards = ",".join(self.experiment.reward_funcs or ()) or None
-        values |= {"benchmarks": plan.benchmark or spec_text(self.experiment.task)}
         values |= {"task": grader and grader.found_by, "reward_funcs": rewards}
         values |= {"prompt_template": self.experiment.prompt_template, "prompt_form": self.experiment.prompt_form}
-        return [f"--{name.replace('_', '-')}={value}" for name, value in values.items() if value is not None]
+        chosen = [("benchmarks", name) for name in benchmarks] + list(values.items())
+        return [f"--{name.replace('_', '-')}={value}" for name, value in chosen if value is not None]
 
     def command(self, job: Job, place: dict[str, str], *arguments: str) -> None:
         """Run one command of this package with its output in the job's log."""
         _wait_for_others(job)
         job.progress_file.unlink(missing_ok=True)
         job.error_file.unlink(missing_ok=True)
-        environment = os.environ | {PROGRESS_FILE: str(job.progress_file.absolute())} | place
         log = job.directory / "log.txt"
-        with log.open("a", encoding="utf-8") as output:
-            command = [*launcher(job.resources, arguments[0]), *arguments]
-            output.write(f"$ {' '.join(command)}\n")
-            output.flush()
-            # The other end of its input stays open as long as this process lives: `end_with_parent` waits for that.
-            child = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=output, stderr=output)
-            self.children.add(child)
-            try:
-                code = child.wait()
-            except BaseException:  # cancelled: the command saves first
-                child.terminate()
-                child.wait()
-                raise
-            finally:
-                self.children.discard(child)
-                assert child.stdin is not None
-                child.stdin.close()
+        started = start(job.resources, arguments, {PROGRESS_FILE: str(job.progress_file.absolute())} | place, log)
+        self.running.add(started)
+        try:
+            code = started.wait()
+        except BaseException:  # cancelled: the command saves first
+            started.terminate()
+            started.wait()
+            raise
+        finally:
+            self.running.discard(started)
         job.progress_file.unlink(missing_ok=True)
         if code != 0:
             raise CommandFailed(f"`abcgrpo {arguments[0]}` {reason(code, job.error_file)} (its output: {log})")
-
-
-def launcher(resources: Resources, command: str) -> list[str]:
-    """How a command of this package is started: training in as many processes as the job has, all else in one."""
-    if command != "train" or resources.processes == 1:
-        return [sys.executable, "-m", "abcgrpo"]
-    count = str(resources.processes)
-    if resources.launch is not None:
-        options = ["--config_file", str(launch_configuration(resources.launch)), "--num_processes", count]
-        return [sys.executable, "-m", "accelerate.commands.launch", *options, "-m", "abcgrpo"]
-    return [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", count, "-m", "abcgrpo"]
 
 
 def reason(code: int, error_file: Path) -> str:

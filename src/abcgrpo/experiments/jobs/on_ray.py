@@ -126,6 +126,8 @@ def run_jobs(worker: Worker, jobs: list[Job], watch: Callable[[dict[str, bool | 
     for job in jobs:
         asked = job.resources
         place = {"OMP_NUM_THREADS": str(max((asked.cpus or asked.processes) // asked.processes, 1))}
+        if not asked.gpus:  # whatever Ray's version shows such a task
+            place["CUDA_VISIBLE_DEVICES"] = ""
         task = ray.remote(_do).options(
             **options(asked), max_retries=TRIES_AFTER_LOST_MACHINES, name=f"abcgrpo: {job.name}"
         )
