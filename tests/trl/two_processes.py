@@ -3,9 +3,13 @@
 The answers belong to the problem, not to the process, so that one process and two see the same rows in each optimizer
 step. Steps 1 and 2 share a rollout (the ratio of step 2 is not 1); in the rollout of step 3 all answers to the second
 half of the problems are wrong: the rows of the second process have no signal.
+
+    python -m torch.distributed.run --nproc_per_node 2 --module tests.trl.two_processes FOLDER
+    python -m torch.distributed.run --nproc_per_node 2 --module tests.trl.two_processes FOLDER killed   # twice
 """
 
 import os
+import signal
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -23,7 +27,9 @@ from abcgrpo.advantages import Estimator, Groups
 from abcgrpo.tasks.countdown import BASE, BASE_MODEL, TASK, generate
 from abcgrpo.tasks.tokenizer import character_tokenizer
 from abcgrpo.trl import ABCGRPOConfig, ABCGRPOTrainer
+from abcgrpo.trl.component import Component
 from abcgrpo.trl.processes import leave_process_group
+from abcgrpo.trl.resume.checkpoints import newest_complete
 
 GROUP, PROBLEMS, STEPS = 4, 8, 3
 """Responses to one problem, problems of one rollout, optimizer steps."""
@@ -45,8 +51,33 @@ class Sharded(ABCGRPOTrainer):
         self.accelerator.prepare_model = lambda model, **_: model
 
 
+class Dies(Component):
+    """Ends the second process with SIGKILL as the fourth step begins, in a run that does not go on from a state."""
+
+    name = "dies"
+
+    def __init__(self, trainer: Any) -> None:
+        super().__init__(trainer)
+        self.goes_on = newest_complete(Path(str(trainer.args.output_dir))) is not None
+
+    def loss_begins(self, passed, metrics):
+        second = self.trainer.accelerator.process_index == 1
+        if second and self.trainer.state.global_step == 3 and not self.goes_on:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Killed(ABCGRPOTrainer):
+    """Dies in its first session."""
+
+    def observers(self) -> list[Component]:
+        return [*super().observers(), Dies(self)]
+
+
 def train(host: type[ABCGRPOTrainer] = ABCGRPOTrainer, **options: Any) -> dict[str, Any]:
-    """Train for three optimizer steps; the weights before and after, what was logged, what this process saw."""
+    """Train for three optimizer steps, or what is left of them where the output directory holds a state.
+
+    Returns the weights before and after, what was logged, what this process saw.
+    """
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     answers = _answers()
     rewards: list[float] = []
@@ -90,7 +121,8 @@ def train(host: type[ABCGRPOTrainer] = ABCGRPOTrainer, **options: Any) -> dict[s
     trainer.remove_callback(PrinterCallback)
     sharded = [name for name, weight in trainer.model.named_parameters() if isinstance(weight, DTensor)]
     before = _whole(trainer.model)
-    trainer.train()
+    state = newest_complete(Path(str(trainer.args.output_dir)))
+    trainer.train(resume_from_checkpoint=str(state) if state else None)
     return {
         "processes": trainer.accelerator.num_processes,
         "sharded": sharded,
@@ -132,12 +164,18 @@ def _whole(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     }
 
 
-def train_straddled(**options: Any) -> dict[str, Any]:
+def train_straddled(host: type[ABCGRPOTrainer] = ABCGRPOTrainer, **options: Any) -> dict[str, Any]:
     """Groups of four of which each of two processes has two responses, with advantages per token."""
     rows = GROUP // int(os.environ.get("WORLD_SIZE", "1"))
     one_group = {"per_device_train_batch_size": rows, "gradient_accumulation_steps": 1, "scale_rewards": "group"}
     estimated = {"loss_type": "grpo", "advantages": FromTheFirst()}
-    return train(**(one_group | estimated | options))
+    return train(host, **(one_group | estimated | options))
+
+
+def train_by_tree(host: type[ABCGRPOTrainer] = ABCGRPOTrainer, **options: Any) -> dict[str, Any]:
+    """Credit by the tree of groups that straddle processes, under thresholds that have moved by the fourth step."""
+    tree = {"advantages": "prefix_tree", "rule": {"name": "self_tuned", "target_pos_high": 0.2}, "max_steps": 4}
+    return train_straddled(host, **(tree | options))
 
 
 @dataclass(frozen=True)
@@ -150,7 +188,11 @@ class FromTheFirst(Estimator):
         return (other + 1.0) * (groups.rewards - groups.rewards.mean())[:, None]
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, killed: bool) -> None:
+    if killed:
+        run = train_by_tree(Killed, output_dir=str(folder / "run"), resume_minutes=0)
+        torch.save(run, folder / f"{os.environ['RANK']}.pt")
+        return
     runs = {loss_type: train(loss_type=loss_type) for loss_type in LOSS_TYPES}
     runs["fsdp2"] = train(Sharded, loss_type="grpo")
     runs["straddled"] = train_straddled()
@@ -159,7 +201,7 @@ def main(folder: Path) -> None:
 
 if __name__ == "__main__":
     try:
-        main(Path(sys.argv[1]))
+        main(Path(sys.argv[1]), sys.argv[2:] == ["killed"])
         torch.distributed.barrier()  # the other process may still need this one
     finally:
         leave_process_group()
