@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import tempfile
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,6 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 from transformers import PrinterCallback
 
@@ -34,21 +34,6 @@ from abcgrpo.trl.resume.checkpoints import newest_complete
 GROUP, PROBLEMS, STEPS = 4, 8, 3
 """Responses to one problem, problems of one rollout, optimizer steps."""
 LOSS_TYPES = ("grpo", "dapo", "dr_grpo", "bnpo")
-
-
-class Sharded(ABCGRPOTrainer):
-    """Weights sharded by FSDP2. A shim: accelerate drops its FSDP options on CPU, and would wrap the model in DDP.
-
-    Everything after the wrapping is the trainer's own: its loss, its accumulation, its optimizer, on DTensors.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        model: Any = self.model
-        for layer in model.model.layers:
-            fully_shard(layer)
-        fully_shard(model)
-        self.accelerator.prepare_model = lambda model, **_: model
 
 
 class Dies(Component):
@@ -73,18 +58,15 @@ class Killed(ABCGRPOTrainer):
         return [*super().observers(), Dies(self)]
 
 
-def train(host: type[ABCGRPOTrainer] = ABCGRPOTrainer, **options: Any) -> dict[str, Any]:
-    """Train for three optimizer steps, or what is left of them where the output directory holds a state.
-
-    Returns the weights before and after, what was logged, what this process saw.
-    """
+def build(host: type[ABCGRPOTrainer] = ABCGRPOTrainer, rewards: list[float] | None = None, **options: Any):
+    """The trainer of three optimizer steps; `rewards` gets those that this process computes."""
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     answers = _answers()
-    rewards: list[float] = []
 
     def reward(**columns) -> list[float | None]:
         scored = TASK.reward(**columns)
-        rewards.extend(scored)
+        if rewards is not None:
+            rewards.extend(scored)
         return scored
 
     settings = {
@@ -119,15 +101,23 @@ def train(host: type[ABCGRPOTrainer] = ABCGRPOTrainer, **options: Any) -> dict[s
         rollout_func=partial(_rollout, {row["prompt"]: texts for row, texts in answers}),
     )
     trainer.remove_callback(PrinterCallback)
-    sharded = [name for name, weight in trainer.model.named_parameters() if isinstance(weight, DTensor)]
-    before = _whole(trainer.model)
+    return trainer
+
+
+def train(**options: Any) -> dict[str, Any]:
+    """Train for three optimizer steps, or what is left of them where the output directory holds a state.
+
+    Returns the weights before and after, what was logged, what this process saw.
+    """
+    rewards: list[float] = []
+    trainer = build(rewards=rewards, **options)
+    before = weights(trainer.model)
     state = newest_complete(Path(str(trainer.args.output_dir)))
     trainer.train(resume_from_checkpoint=str(state) if state else None)
     return {
         "processes": trainer.accelerator.num_processes,
-        "sharded": sharded,
         "before": before,
-        "after": _whole(trainer.model),
+        "after": weights(trainer.model),
         "logs": [entry for entry in trainer.state.log_history if "loss" in entry],
         "rewards": rewards,
     }
@@ -156,26 +146,34 @@ def _rollout(answers: dict[str, list[str]], prompts: list[str], trainer: Any) ->
     }
 
 
-def _whole(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """Copies of the weights, gathered where they are sharded."""
-    return {
-        name: (weight.full_tensor() if isinstance(weight, DTensor) else weight).detach().clone()
-        for name, weight in model.named_parameters()
-    }
+def weights(model: Any) -> dict[str, torch.Tensor]:
+    """Copies of the weights, by FSDP2 or DeepSpeed gathered where they are shared out."""
+    named = {name.removeprefix("module."): weight for name, weight in model.named_parameters()}
+    if any(hasattr(weight, "ds_id") for weight in named.values()):
+        import deepspeed
+
+        gathered = deepspeed.zero.GatheredParameters(list(named.values()))
+    else:
+        gathered = nullcontext()
+    with gathered:
+        return {
+            name: (weight.full_tensor() if isinstance(weight, DTensor) else weight).detach().clone()
+            for name, weight in named.items()
+        }
 
 
-def train_straddled(host: type[ABCGRPOTrainer] = ABCGRPOTrainer, **options: Any) -> dict[str, Any]:
+def train_straddled(**options: Any) -> dict[str, Any]:
     """Groups of four of which each of two processes has two responses, with advantages per token."""
     rows = GROUP // int(os.environ.get("WORLD_SIZE", "1"))
     one_group = {"per_device_train_batch_size": rows, "gradient_accumulation_steps": 1, "scale_rewards": "group"}
     estimated = {"loss_type": "grpo", "advantages": FromTheFirst()}
-    return train(host, **(one_group | estimated | options))
+    return train(**(one_group | estimated | options))
 
 
-def train_by_tree(host: type[ABCGRPOTrainer] = ABCGRPOTrainer, **options: Any) -> dict[str, Any]:
+def train_by_tree(**options: Any) -> dict[str, Any]:
     """Credit by the tree of groups that straddle processes, under thresholds that have moved by the fourth step."""
     tree = {"advantages": "prefix_tree", "rule": {"name": "self_tuned", "target_pos_high": 0.2}, "max_steps": 4}
-    return train_straddled(host, **(tree | options))
+    return train_straddled(**(tree | options))
 
 
 @dataclass(frozen=True)
@@ -190,11 +188,10 @@ class FromTheFirst(Estimator):
 
 def main(folder: Path, killed: bool) -> None:
     if killed:
-        run = train_by_tree(Killed, output_dir=str(folder / "run"), resume_minutes=0)
+        run = train_by_tree(host=Killed, output_dir=str(folder / "run"), resume_minutes=0)
         torch.save(run, folder / f"{os.environ['RANK']}.pt")
         return
     runs = {loss_type: train(loss_type=loss_type) for loss_type in LOSS_TYPES}
-    runs["fsdp2"] = train(Sharded, loss_type="grpo")
     runs["straddled"] = train_straddled()
     torch.save(runs, folder / f"{os.environ['RANK']}.pt")
 

@@ -55,14 +55,14 @@ def write_report(
 
 def write_records(records: Any, output: Path) -> None:
     """Write the report of what was loaded, print its table, and name its page."""
-    from abcgrpo.report.text.terminal import terminal_comparisons, terminal_table
+    from abcgrpo.report.text.terminal import terminal_sentences, terminal_tables
     from abcgrpo.report.write import write
 
     summary = write(records, output)
-    results().print(terminal_table(summary))
-    if comparisons := terminal_comparisons(summary):
-        results().print(comparisons)
-    for line in [*summary["verdict"], *(f"Missing: {each}" for each in summary["missing"])]:
+    console = results()
+    for table in terminal_tables(summary, console.width):
+        console.print(table)
+    for line in terminal_sentences(summary):
         print(f"- {line}")
     print(f"Report: {output / 'report.html'}")
 

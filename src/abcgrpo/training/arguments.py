@@ -32,6 +32,8 @@ def make_arguments(recipe: Recipe, configuration: type[FastGRPOConfig], **defaul
     quiet = {"report_to": [], "disable_tqdm": True}
     try:
         return configuration(**(quiet | defaults | recipe.training))
+    except UserError:  # one that names its field, and says what to do
+        raise
     except (ValueError, TypeError) as error:
         raise UserError(f"The recipe's training fields do not fit together: {error}") from error
 
@@ -87,7 +89,7 @@ def missing_here(arguments: FastGRPOConfig) -> list[str]:
     """What arguments ask for that this machine's environment lacks, a sentence each with what to do."""
     lacking = []
     if arguments.use_vllm and find_spec("vllm") is None:
-        lacking.append("use_vllm: vLLM is not installed here. Install what `pip install 'trl[vllm]'` brings.")
+        lacking.append("use_vllm: vLLM is not installed here. Install it with `pip install 'abcgrpo[vllm]'`.")
     available = get_available_reporting_integrations()
     lacking += [
         f"report_to: the tracker {name} is not installed here. Install it with `pip install {name}`, or leave it out."

@@ -8,10 +8,25 @@ from trl.trainer.grpo_config import GRPOConfig
 
 from abcgrpo.advantages import Estimator, resolve_estimator
 from abcgrpo.boundaries import Boundaries
+from abcgrpo.errors import unknown_choice
 from abcgrpo.rules import AdaptiveRule, Rule, resolve_rule
 from abcgrpo.shadow import DEFAULT_SHADOWS
 
 SUPPORTED_LOSS_TYPES = ("grpo", "bnpo", "dapo", "dr_grpo")
+
+CHOICES = {
+    "loss_type": (*SUPPORTED_LOSS_TYPES, "cispo", "sapo", "luspo", "vespo"),
+    "importance_sampling_level": ("token", "sequence"),
+    "scale_rewards": ("group", "batch", "none", True, False),
+    "multi_objective_aggregation": ("sum_then_normalize", "normalize_then_sum"),
+    "vllm_mode": ("server", "colocate"),
+    "vllm_importance_sampling_mode": ("token_truncate", "token_mask", "sequence_truncate", "sequence_mask"),
+    "update": ("fast", "stock"),
+    "generation": ("fast", "stock"),
+    "vllm_dtype": ("auto", "bfloat16", "float16", "float32"),
+}
+"""Options with a fixed set of values, TRL's and ours. TRL reads its own in the middle of training, or takes any other
+value without a word."""
 
 THRESHOLDS = tuple(item.name for item in fields(Boundaries))
 
@@ -44,12 +59,13 @@ MEANS_OFF = {"router_aux_loss_coef": (0.0,)}
 
 @dataclass
 class FastGRPOConfig(GRPOConfig):
-    """`trl.GRPOConfig` plus `update`, `generation`, `advantages` and what a long run needs to survive; all other fields
-    and defaults are TRL's.
+    """`trl.GRPOConfig` plus `update`, `generation`, `vllm_dtype`, `advantages` and what a long run needs to survive;
+    all other fields and defaults are TRL's.
 
     Raises:
-        ValueError: an unknown `update`, `generation` or estimator of advantages, one that conflicts with TRL's
-            `scale_rewards` or `multi_objective_aggregation`, or a guard's limit that is none.
+        ValueError: a value that an option of `CHOICES` does not have, an unknown estimator of advantages, one that
+            conflicts with TRL's `scale_rewards` or `multi_objective_aggregation`, a `vllm_dtype` that nothing would
+            follow, or a guard's limit that is none.
     """
 
     advantages: dict[str, Any] | str | None = field(
@@ -76,6 +92,14 @@ class FastGRPOConfig(GRPOConfig):
         metadata={
             "help": "How answers are drawn from a model on a CPU: `fast` (the same distribution with less work) or "
             "`stock` (transformers' own loop, and its use of random numbers)."
+        },
+    )
+
+    vllm_dtype: str = field(
+        default="auto",
+        metadata={
+            "help": "In which numbers the colocated vLLM computes: `auto` (those of the trainer's forward pass), "
+            "`bfloat16`, `float16` or `float32`. A vLLM server takes `--dtype` where it is started."
         },
     )
 
@@ -122,10 +146,12 @@ class FastGRPOConfig(GRPOConfig):
     warn_kl_above: float = field(default=1.0, metadata={"help": "Warn when `kl` is above, in nats per token."})
 
     def __post_init__(self) -> None:
-        if self.update not in ("fast", "stock"):
-            raise ValueError(f"update must be 'fast' or 'stock', got {self.update!r}")
-        if self.generation not in ("fast", "stock"):
-            raise ValueError(f"generation must be 'fast' or 'stock', got {self.generation!r}")
+        self._check_choices()
+        if self.vllm_dtype != "auto" and not (self.use_vllm and self.vllm_mode == "colocate"):
+            raise ValueError(
+                f"vllm_dtype={self.vllm_dtype!r} has no effect without use_vllm and vllm_mode='colocate': a vLLM "
+                f"server takes --dtype where it is started, and transformers samples in the trainer's numbers."
+            )
         self._check_guards()
         _ = self.shadows
         self.advantages = self._record("advantages", resolve_estimator)
@@ -173,6 +199,11 @@ class FastGRPOConfig(GRPOConfig):
     def __getstate__(self) -> dict[str, Any]:
         """Records and checkpoints hold names and parameters, not objects."""
         return {name: value for name, value in self.__dict__.items() if name != "_named"}
+
+    def _check_choices(self) -> None:
+        for name, known in CHOICES.items():
+            if getattr(self, name) not in known:
+                raise unknown_choice(name, getattr(self, name), known)
 
     def _check_guards(self) -> None:
         if self.record_tokens < 0:
@@ -229,6 +260,7 @@ class ABCGRPOConfig(FastGRPOConfig):
     )
 
     def __post_init__(self) -> None:
+        self._check_choices()  # before the rule sets one of them
         self._choose_rule()
         if self.loss_type not in SUPPORTED_LOSS_TYPES:
             raise ValueError(

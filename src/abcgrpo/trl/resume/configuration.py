@@ -6,6 +6,7 @@ import torch
 import transformers
 import trl
 from datasets import Dataset
+from torch.distributed.fsdp import FSDPModule
 
 from abcgrpo.files import without_secrets
 
@@ -19,7 +20,7 @@ FREE = {
     "dataloader_num_workers", "dataloader_pin_memory", "dataloader_persistent_workers", "dataloader_prefetch_factor",
     "dataloader_multiprocessing_context", "skip_memory_metrics", "include_num_input_tokens_seen", "ddp_timeout",
     "torch_empty_cache_steps", "update_entropy", "max_failed_rewards", "max_skipped_in_a_row", "warn_ratio_above",
-    "warn_mismatch_above", "warn_kl_above", "resume_as_another_run", "record_tokens",
+    "warn_mismatch_above", "warn_kl_above", "resume_as_another_run", "record_tokens", "shadow_rules",
 }  # fmt: skip
 """Arguments that change no weight, so that they may differ when a run goes on."""
 
@@ -33,12 +34,13 @@ NEVER = {"model", "optim"}
 def configuration_of(trainer: Any) -> dict[str, Any]:
     """Of which run a state is: arguments but for secrets, processes, model, data and rewards."""
     model = trainer.accelerator.unwrap_model(trainer.model)
-    count = sum(parameter.numel() for parameter in model.parameters())
+    kind = next(kind for kind in type(model).__mro__ if not issubclass(kind, FSDPModule))  # FSDP2 makes one of its own
+    count = sum(getattr(parameter, "ds_numel", parameter.numel()) for parameter in model.parameters())  # ZeRO-3: 0 here
     data = trainer.train_dataset
     return {
         **without_secrets(trainer.args.to_dict()),
         "processes": trainer.accelerator.num_processes,
-        "model": f"{type(model).__name__} with {count} parameters",
+        "model": f"{kind.__name__} with {count} parameters",
         "training set": f"{len(data)} rows, {data._fingerprint}" if isinstance(data, Dataset) else "a stream",
         "rewards": list(trainer.reward_func_names),
     }
