@@ -1,5 +1,6 @@
 """One process and two, on the same global batch: the same weights after three optimizer steps."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.trl.two_processes import LOSS_TYPES, PROBLEMS, STEPS, train, train_straddled
+from abcgrpo.run_files import TOKENS
+from abcgrpo.trl.resume.checkpoints import ROLLING, newest_complete
+from tests.trl.two_processes import LOSS_TYPES, PROBLEMS, STEPS, train, train_by_tree, train_straddled
 
 pytestmark = pytest.mark.slow
 
@@ -15,15 +18,23 @@ ROOT = Path(__file__).parents[2]
 WHATEVER_THE_CUT = [name for name in LOSS_TYPES if name != "bnpo"]
 
 
+def run_two_processes(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    module = ["--module", "tests.trl.two_processes", str(folder), *arguments]
+    return subprocess.run([*command, *module], cwd=ROOT, capture_output=True, text=True, timeout=1200)
+
+
+def found_by_two_processes(folder: Path, *arguments: str) -> list[dict]:
+    """What each of them wrote."""
+    done = run_two_processes(folder, *arguments)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
+
+
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
     """What each of two processes found, for every loss type."""
-    folder = tmp_path_factory.mktemp("processes")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    module = ["--module", "tests.trl.two_processes", str(folder)]
-    done = subprocess.run([*command, *module], cwd=ROOT, capture_output=True, text=True, timeout=1200)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
+    return found_by_two_processes(tmp_path_factory.mktemp("processes"))
 
 
 @pytest.fixture(scope="module")
@@ -80,3 +91,27 @@ def test_an_estimator_sees_groups_whole_that_straddle_processes(two):
     for rank in two:
         assert difference(rank["straddled"]["after"], one) < 1e-4
     assert difference(two[0]["straddled"]["after"], train_straddled(advantages="group")) > 1e-2
+
+
+def test_killed_on_two_processes_credit_by_tree_and_a_moving_rule_give_the_weights_of_one_undisturbed(tmp_path):
+    """SIGKILL between two steps of a rollout of groups that straddle the processes, after the thresholds have moved."""
+    died = run_two_processes(tmp_path, "killed")
+    assert died.returncode != 0
+    assert "exitcode: -9" in died.stderr
+    assert newest_complete(tmp_path / "run") == tmp_path / "run" / ROLLING / "checkpoint-3"
+    killed, one = found_by_two_processes(tmp_path, "killed"), train_by_tree()
+    assert [rank["processes"] for rank in killed] == [2, 2]
+    for rank in killed:
+        assert difference(rank["after"], one) < 1e-4
+    # The rule moved, by sums over both processes.
+    moved = {name for name in one["logs"][-1] if name.startswith("rule/")}
+    assert len(moved) == 4
+    for name in moved:
+        assert [line[name] for line in killed[0]["logs"]] == pytest.approx([line[name] for line in one["logs"]])
+    assert any(abs(one["logs"][2][name] - 0.2) > 0.01 for name in moved)
+    # Either would be seen if it were lost.
+    assert difference(train_by_tree(rule="abc_grpo")["after"], one) > 1e-3
+    assert difference(train_by_tree(advantages="group")["after"], one) > 1e-3
+    lines = (tmp_path / "run" / TOKENS).read_text().splitlines()
+    assert len(lines) == len(set(lines))
+    assert {json.loads(line)["step"] for line in lines} == {1, 2, 3, 4}

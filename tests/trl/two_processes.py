@@ -3,9 +3,13 @@
 The answers belong to the problem, not to the process, so that one process and two see the same rows in each optimizer
 step. Steps 1 and 2 share a rollout (the ratio of step 2 is not 1); in the rollout of step 3 all answers to the second
 half of the problems are wrong: the rows of the second process have no signal.
+
+    python -m torch.distributed.run --nproc_per_node 2 --module tests.trl.two_processes FOLDER
+    python -m torch.distributed.run --nproc_per_node 2 --module tests.trl.two_processes FOLDER killed   # twice
 """
 
 import os
+import signal
 import sys
 import tempfile
 from contextlib import nullcontext
@@ -23,11 +27,35 @@ from abcgrpo.advantages import Estimator, Groups
 from abcgrpo.tasks.countdown import BASE, BASE_MODEL, TASK, generate
 from abcgrpo.tasks.tokenizer import character_tokenizer
 from abcgrpo.trl import ABCGRPOConfig, ABCGRPOTrainer
+from abcgrpo.trl.component import Component
 from abcgrpo.trl.processes import leave_process_group
+from abcgrpo.trl.resume.checkpoints import newest_complete
 
 GROUP, PROBLEMS, STEPS = 4, 8, 3
 """Responses to one problem, problems of one rollout, optimizer steps."""
 LOSS_TYPES = ("grpo", "dapo", "dr_grpo", "bnpo")
+
+
+class Dies(Component):
+    """Ends the second process with SIGKILL as the fourth step begins, in a run that does not go on from a state."""
+
+    name = "dies"
+
+    def __init__(self, trainer: Any) -> None:
+        super().__init__(trainer)
+        self.goes_on = newest_complete(Path(str(trainer.args.output_dir))) is not None
+
+    def loss_begins(self, passed, metrics):
+        second = self.trainer.accelerator.process_index == 1
+        if second and self.trainer.state.global_step == 3 and not self.goes_on:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Killed(ABCGRPOTrainer):
+    """Dies in its first session."""
+
+    def observers(self) -> list[Component]:
+        return [*super().observers(), Dies(self)]
 
 
 def build(host: type[ABCGRPOTrainer] = ABCGRPOTrainer, rewards: list[float] | None = None, **options: Any):
@@ -77,11 +105,15 @@ def build(host: type[ABCGRPOTrainer] = ABCGRPOTrainer, rewards: list[float] | No
 
 
 def train(**options: Any) -> dict[str, Any]:
-    """Train for three optimizer steps; the weights before and after, what was logged, what this process saw."""
+    """Train for three optimizer steps, or what is left of them where the output directory holds a state.
+
+    Returns the weights before and after, what was logged, what this process saw.
+    """
     rewards: list[float] = []
     trainer = build(rewards=rewards, **options)
     before = weights(trainer.model)
-    trainer.train()
+    state = newest_complete(Path(str(trainer.args.output_dir)))
+    trainer.train(resume_from_checkpoint=str(state) if state else None)
     return {
         "processes": trainer.accelerator.num_processes,
         "before": before,
@@ -138,6 +170,12 @@ def train_straddled(**options: Any) -> dict[str, Any]:
     return train(**(one_group | estimated | options))
 
 
+def train_by_tree(**options: Any) -> dict[str, Any]:
+    """Credit by the tree of groups that straddle processes, under thresholds that have moved by the fourth step."""
+    tree = {"advantages": "prefix_tree", "rule": {"name": "self_tuned", "target_pos_high": 0.2}, "max_steps": 4}
+    return train_straddled(**(tree | options))
+
+
 @dataclass(frozen=True)
 class FromTheFirst(Estimator):
     """What the group's first response has not: of tokens, and of whole groups."""
@@ -148,7 +186,11 @@ class FromTheFirst(Estimator):
         return (other + 1.0) * (groups.rewards - groups.rewards.mean())[:, None]
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, killed: bool) -> None:
+    if killed:
+        run = train_by_tree(host=Killed, output_dir=str(folder / "run"), resume_minutes=0)
+        torch.save(run, folder / f"{os.environ['RANK']}.pt")
+        return
     runs = {loss_type: train(loss_type=loss_type) for loss_type in LOSS_TYPES}
     runs["straddled"] = train_straddled()
     torch.save(runs, folder / f"{os.environ['RANK']}.pt")
@@ -156,7 +198,7 @@ def main(folder: Path) -> None:
 
 if __name__ == "__main__":
     try:
-        main(Path(sys.argv[1]))
+        main(Path(sys.argv[1]), sys.argv[2:] == ["killed"])
         torch.distributed.barrier()  # the other process may still need this one
     finally:
         leave_process_group()

@@ -75,6 +75,8 @@ class TokenRecord(Component):
     def loss_computed(self, passed: LossPass, metrics: Metrics) -> None:
         if passed.logprobs is None or "prefix_gain" not in passed.batch:
             return  # an evaluation, or not TRL's own way from rollout to loss
+        if not self.trainer.accelerator.is_main_process:
+            return
         batch, level = passed.batch, self.trainer.importance_sampling_level
         old_logprobs = batch.get("old_per_token_logps", passed.logprobs)
         tokens = tokens_of(passed.logprobs, old_logprobs, batch["advantages"], loss_mask(batch), level)
@@ -115,7 +117,7 @@ class TokenRecord(Component):
     def log_ends(self, logs: Any) -> None:
         if "loss" not in logs:  # of an evaluation, or of the whole run
             return
-        if self._last and self.trainer.accelerator.is_main_process:
+        if self._last:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open("a", encoding="utf-8") as lines:
                 lines.write("".join(json_line(self._line(row)) for row in self._last))
