@@ -1,7 +1,7 @@
 """The application that every command registers with, and what commands share."""
 
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -13,10 +13,26 @@ app = typer.Typer(
     help="Train language models with ABC-GRPO, and find out which clipping rule to trust.\n\n"
     "Start with: abcgrpo run quickstart",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"abcgrpo {version('abcgrpo')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options_of_every_command(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Register the options that stand before a command's name."""
 
 
 def results() -> Console:

@@ -13,7 +13,7 @@ from abcgrpo.extras import require_extras
 @app.command()
 def report(
     runs: Annotated[list[Path] | None, typer.Argument(help="Directories of experiments or of single runs.")] = None,
-    output: Annotated[Path, typer.Option(help="Where report.html, .md, .tex, .json and the figures go.")] = Path(
+    output: Annotated[Path, typer.Option(help="Directory for report.html, .md, .tex, .json and the figures.")] = Path(
         "report"
     ),
     log: Annotated[
@@ -21,8 +21,8 @@ def report(
         typer.Option(
             metavar="NAME=PATH",
             help="A training log: trainer_state.json, TensorBoard event files or their directory, JSONL (verl's too), "
-            "a history exported from W&B (CSV or JSON), or a run of ours. "
-            "Again with the same NAME for another seed.",
+            "a history exported from W&B (CSV or JSON), or a run of abcgrpo train. "
+            "The same NAME again adds another seed.",
         ),
     ] = None,
     level: Annotated[
@@ -30,12 +30,15 @@ def report(
         typer.Option(
             min=0,
             max=1,
-            help="Avg@k (0 … 1) at which arms are compared beside equal steps. Default: the highest multiple of 0.05 "
+            help="Also compare arms where they reach this Avg@k (0 to 1). Default: the highest multiple of 0.05 "
             "that every run reaches.",
         ),
     ] = None,
 ) -> None:
-    """Make the report from the files that runs have left, and from training logs. Nothing is trained or sampled."""
+    """Write tables, figures and a page from saved runs and training logs. Nothing is trained or sampled.
+
+    Example: [bold]abcgrpo report --log GRPO=grpo/trainer_state.json --log ABC=abc/ --output report[/bold]
+    """
     if not runs and not log:
         raise UserError("Nothing to report on: give directories of experiments or runs, or --log NAME=PATH.")
     require_extras("abcgrpo report", "report")
