@@ -1,6 +1,7 @@
 """The examples of the pages "How to add …", and of `examples/`, run as they stand."""
 
 import importlib
+import json
 import re
 import runpy
 import sys
@@ -12,7 +13,9 @@ from typer.testing import CliRunner
 
 from abcgrpo import policy_loss
 from abcgrpo.cli.app import app
+from abcgrpo.files import read_json
 from abcgrpo.rules import resolve_rule
+from tests.experiments.in_process import command, in_process  # noqa: F401
 from tests.rules.batches import token_batch
 
 ROOT = Path(__file__).parent.parent
@@ -29,6 +32,44 @@ def directory(tmp_path, monkeypatch):
     yield tmp_path
     for name in own:
         sys.modules.pop(name, None)
+
+
+def test_a_task_of_ones_own(in_process) -> None:  # noqa: F811
+    """Every file and every command of the page, in their order."""
+    sys.modules.pop("my_task", None)
+    text = (ROOT / "docs/own-task.md").read_text()
+    named = re.findall(r"`(\w+\.(?:py|yaml))`:\n\n```(?:python|yaml)\n(.*?)```", text, re.DOTALL)
+    assert [name for name, _ in named] == ["make_data.py", "my_task.py", "mine.yaml"]
+    for name, content in named:
+        (in_process / name).write_text(content)
+    seen = []
+    for line in re.findall(r"^\$ (.*)$", text, re.MULTILINE):
+        program, *arguments = line.split()
+        if program == "python":
+            runpy.run_path(arguments[0])
+        else:
+            result = command(*arguments)
+            assert result.exception is None, result.output
+            seen.append(result.output)
+    assert json.loads((in_process / "test.jsonl").read_text().splitlines()[0]).keys() == {
+        "problem",
+        "numbers",
+        "target",
+    }
+    evaluated, plan, _ = seen
+    assert "Pass@16" in evaluated
+    assert "NOTHING" not in evaluated
+    assert "my_task" in plan
+    report = read_json(in_process / "runs/mine/report/report.json")
+    assert list(report["arms"]) == ["GRPO", "ABC-GRPO"]
+    assert report["missing"] == []
+    assert (in_process / "runs/mine/report/report.html").is_file()
+    rows = {row["problem"]: row for row in map(json.loads, (in_process / "test.jsonl").read_text().splitlines())}
+    grade = importlib.import_module("my_task").grade
+    assert grade("4+10=14,14-3=11", {"numbers": [3, 4, 10], "target": 11})  # the page's example
+    assert not grade("3*4=12,12-10=2", {"numbers": [3, 4, 10], "target": 2})
+    assert len(rows) == 64
+    sys.modules.pop("my_task", None)
 
 
 def write_example(page: str, directory: Path) -> None:

@@ -11,6 +11,8 @@ from abcgrpo.files import plain
 
 EXPERIMENT = "experiment.json"
 """What an experiment runs; at the top of its directory."""
+GRADED_WITH = "graded_with"
+"""Key of `EXPERIMENT`, and of an evaluation's notes: which code graded, see `Task.graded_with`."""
 HISTORY = "history"
 """Key of `EXPERIMENT`; the changes that were made after results existed, a list of `{time, finished_runs, changes}`."""
 BASE = "base"
@@ -31,6 +33,9 @@ METRICS = "metrics.jsonl"
 """What the trainer logged: one line per logging step."""
 TOKENS = "tokens.jsonl"
 """Responses token by token, a few of each logged step; `abcgrpo.trl.token_record` says what a line holds."""
+
+ZERO_VARIANCE = "frac_reward_zero_std"
+"""In `METRICS`, by TRL's name: the share of groups whose answers have all the same reward."""
 
 
 def job_directory(experiment: Path, arm: str, seed: int, condition: str | None = None) -> Path:

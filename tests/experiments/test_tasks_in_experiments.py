@@ -24,7 +24,7 @@ evaluation: {evaluation}
 def options(tmp_path, task: str, evaluation: str, extra: str = "", arm: str = "A") -> list[str]:
     path = tmp_path / "mine.yaml"
     path.write_text(EXPERIMENT.format(task=task, evaluation=evaluation, arm=arm) + extra)
-    return Worker(read_experiment(str(path)))._evaluation_options()
+    return Worker(read_experiment(str(path)))._evaluation_options(64)
 
 
 def test_an_experiment_leaves_sampling_to_the_task(tmp_path):

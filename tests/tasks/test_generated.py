@@ -6,17 +6,23 @@ from importlib import import_module
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from abcgrpo.errors import UserError
-from abcgrpo.tasks import TrainingData, get_task
+from abcgrpo.files import read_json
+from abcgrpo.tasks import BASES, TrainingData, get_task
 from abcgrpo.tasks.base_conversion import digits
 from abcgrpo.tasks.base_conversion import verify as verify_number
 from abcgrpo.tasks.generated import distinct_rows
 from abcgrpo.tasks.maze import verify as verify_moves
-from abcgrpo.tasks.pretrain import base_of
+from abcgrpo.tasks.pretrain import STOP_AT, base_config, base_of, pretrain, share_right
 from abcgrpo.tasks.tokenizer import character_tokenizer
 
 GENERATED = ["countdown", "base-conversion", "maze"]
+ARCHITECTURE = (
+    "model_type", "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+    "head_dim", "max_position_embeddings", "tie_word_embeddings", "eos_token_id", "pad_token_id",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", GENERATED)
@@ -61,6 +67,37 @@ def test_a_base_reads_its_problems_and_has_room_for_its_answers(name):
         assert len(solution) < task.sampling.max_new_tokens
         longest = max(longest, len(problem.prompt))
     assert longest + task.sampling.max_new_tokens <= base.longest
+
+
+@pytest.mark.parametrize("name", GENERATED)
+def test_the_shipped_bases_are_what_the_script_makes(name):
+    base, directory = base_of(name), BASES[f"{name}-base"]
+    model = AutoModelForCausalLM.from_pretrained(directory)
+    expected = base_config(len(character_tokenizer(base.characters)), base.longest)
+    assert {key: getattr(model.config, key) for key in ARCHITECTURE} == {
+        key: getattr(expected, key) for key in ARCHITECTURE
+    }
+    assert AutoTokenizer.from_pretrained(directory).get_vocab() == character_tokenizer(base.characters).get_vocab()
+    if name != "countdown":  # made before the script kept its figures
+        kept = read_json(directory / "pretraining.json")
+        assert (kept["task"], kept["seed"], kept["most_steps"]) == (name, 0, base.steps)
+        *before, last = [each["right"] for each in kept["measured"]]
+        assert max(before) < STOP_AT <= last
+
+
+def test_the_script_makes_a_base(tmp_path):
+    pretrain("maze", tmp_path, steps=1)
+    (measured,) = read_json(tmp_path / "pretraining.json")["measured"]
+    assert measured["step"] == 1
+    assert measured["loss"] == pytest.approx(2.5, abs=0.3)  # of 12 tokens, all alike: log 12 = 2.48
+    assert measured["right"] < 0.05  # a move or two by chance
+    model = AutoModelForCausalLM.from_pretrained(tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    assert model.generation_config.temperature == 1.0
+    problems = [problem for problem, _ in itertools.islice(base_of("maze").generate(1, "train"), 64)]
+    shipped = AutoModelForCausalLM.from_pretrained(BASES["maze-base"])
+    assert share_right(shipped, tokenizer, get_task("maze"), problems) > 0.15
+    assert share_right(shipped, tokenizer, get_task("maze"), problems[:8]) in [eighth / 8 for eighth in range(9)]
 
 
 def test_a_base_that_is_not_there():

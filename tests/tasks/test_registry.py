@@ -2,7 +2,9 @@
 
 import ast
 import json
+import math
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 
 import abcgrpo
 from abcgrpo.errors import UserError
-from abcgrpo.tasks import BASES, SamplingDefaults, Task, TrainingData, get_task, resolve_model, spec_text
+from abcgrpo.tasks import BASES, SamplingDefaults, Task, TrainingData, get_rewards, get_task, resolve_model, spec_text
 from abcgrpo.tasks.benchmarks import load_benchmark, names
 from abcgrpo.tasks.parquet import graded_row, verl_rows
 from abcgrpo.tasks.registry import TASKS
@@ -145,6 +147,29 @@ def test_rewards_of_ones_own_grade_in_evaluation_too():
     verdicts = task.grade(["ab", "abcdef"], [{"problem": "?", "prompt": prompt, "answer": 3}] * 2)
     assert [verdict.correct for verdict in verdicts] == [True, False]
     assert seen == [([prompt] * 2, [[{"role": "assistant", "content": text}] for text in ("ab", "abcdef")], [3, 3])]
+
+
+def test_a_reward_is_named_with_a_point_or_a_colon():
+    assert get_rewards(["math.prod"]) == get_rewards(["math:prod"]) == [math.prod]
+
+
+def test_what_grades_is_known_by_its_code_and_not_by_its_layout(own):
+    name = write_module(own, "def grade(text, row):\n    return True\n")
+    found = {"first": get_task(f"{name}.py").graded_with}
+    contents = {
+        "a comment": "# Mine.\ndef grade(text, row):\n\n    return True  # always\n",
+        "another constant": "def grade(text, row):\n    return False\n",
+        "a helper beside it": "LIMIT = 3\ndef grade(text, row):\n    return True\n",
+    }
+    for what, content in contents.items():
+        (own / f"{name}.py").write_text(content)
+        sys.modules.pop(name)
+        found[what] = get_task(f"{name}.py").graded_with
+    assert found["a comment"] == found["first"]
+    assert len({*found.values()}) == 3
+    countdown = get_task("countdown")
+    assert countdown.graded_with == "countdown"
+    assert countdown.rewarded_by([math.prod]).graded_with != countdown.rewarded_by([math.fsum]).graded_with
 
 
 def test_an_asynchronous_reward():

@@ -56,7 +56,7 @@ def abc_trainer(output_dir, model=None, **options) -> ABCGRPOTrainer:
 
 
 def trainer_of(trainer_class, config_class, output_dir, model, options):
-    peft_config = options.pop("peft_config", None)
+    peft_config, evaluated = options.pop("peft_config", None), options.pop("eval_dataset", None)
     reward = options.pop("reward", digits)
     return trainer_class(
         model=model or tiny_model(),
@@ -64,6 +64,7 @@ def trainer_of(trainer_class, config_class, output_dir, model, options):
         args=config_class(**settings(output_dir, **options)),
         train_dataset=Dataset.from_dict({"prompt": [f"{n},{n + 1}:{n + 2}>" for n in range(1, 65)]}),
         processing_class=character_tokenizer(BASE.characters),
+        eval_dataset=evaluated,
         **({"peft_config": peft_config} if peft_config else {}),
     )
 

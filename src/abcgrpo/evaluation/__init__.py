@@ -5,6 +5,7 @@
 | `sampling`  | how answers are drawn; the plan of batches and seeds                           |
 | `samplers`  | who draws them: transformers, vLLM, a server                                  |
 | `store`     | the lines that are kept                                                       |
+| `grades`    | what a line says of an answer; grading kept answers again                      |
 | `evaluate`  | a model, a benchmark, a directory of graded samples                           |
 | `metrics`   | Avg@k, Pass@k, majority vote of each question                                 |
 | `intervals` | means over questions, and how far they can be trusted                         |

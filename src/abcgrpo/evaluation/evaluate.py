@@ -1,12 +1,12 @@
 """A model, a benchmark, a directory of graded samples."""
 
 import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from abcgrpo.evaluation.grades import grade_again, graded, notes_of, prompt_hash
 from abcgrpo.evaluation.growth import blocks, grow
 from abcgrpo.evaluation.samplers import BATCH_SIZES, INDEPENDENT, Sampler, open_sampler
 from abcgrpo.evaluation.sampling import Request, Sample, Sampling, plan_batches
@@ -15,7 +15,7 @@ from abcgrpo.files import locked
 from abcgrpo.progress import Progress, quiet_libraries
 from abcgrpo.tasks import Row, Task, resolve_model, with_prompts
 from abcgrpo.tasks.benchmarks import Benchmark
-from abcgrpo.tasks.prompts import Prompt, PromptTemplate, problem_text
+from abcgrpo.tasks.prompts import PromptTemplate, problem_text
 from abcgrpo.tasks.sources import CLUSTER
 
 
@@ -48,7 +48,8 @@ def evaluate(
 
     A killed evaluation goes on where it stopped, with the samples that an undisturbed one would have drawn. Where a
     sampler fails in the middle of a batch, what it drew until then is kept, if the sampler is one of `INDEPENDENT`. An
-    evaluation that differs in having fewer questions or samples grows: see `abcgrpo.evaluation.growth`.
+    evaluation that differs in having fewer questions or samples grows: see `abcgrpo.evaluation.growth`. Answers that
+    another grade was given for are graded again, and not drawn again: see `abcgrpo.evaluation.grades`.
 
     Args:
         model: a directory or hub id; for a server, what it calls the model.
@@ -81,8 +82,9 @@ def evaluate(
     prompts = [row["prompt"] for row in asked]
     directory.mkdir(parents=True, exist_ok=True)
     with locked(directory, f"Another process is adding samples to {directory}."):
+        grade_again(directory, settings, benchmark, asked)
         stages = grow(directory, settings, benchmark.graded)
-        store = SampleStore(directory, settings, {"source": benchmark.source})
+        store = SampleStore(directory, settings, notes_of(benchmark))
         batches = plan_batches(
             [problem_text(row["problem"]) for row in asked],
             blocks(len(asked), plan.samples, stages),
@@ -129,10 +131,7 @@ def _lines(benchmark: Benchmark, asked: list[Row], answered: list[tuple[Request,
             "seed": request.seed,
             "prompt_sha256": prompt_hash(row["prompt"]),
             **answer._asdict(),
-            "correct": verdict.correct,
-            "answer": verdict.answer,
-            "reason": verdict.reason,
-            **({} if verdict.score is None else {"score": verdict.score}),
+            **graded(verdict),
             **({} if row.get(CLUSTER) is None else {"cluster": str(row[CLUSTER])}),
         }
         for (request, answer), row, verdict in zip(answered, rows, verdicts, strict=True)
@@ -149,11 +148,6 @@ def default_sampling(task: Task, given: dict[str, Any], seed: int) -> Sampling:
     if given.get("temperature") == 0:
         defaults = defaults | {"top_p": 1.0, "top_k": 0}
     return Sampling(**defaults | {name: value for name, value in given.items() if value is not None}, seed=seed)
-
-
-def prompt_hash(prompt: Prompt) -> str:
-    """SHA-256 of a prompt as it is asked: the text, or the conversation as JSON."""
-    return hashlib.sha256(json.dumps(prompt).encode()).hexdigest()
 
 
 def fingerprint(model: str) -> str:

@@ -9,19 +9,25 @@ from typing import Any
 from abcgrpo.errors import UserError
 from abcgrpo.experiments.specification import EvaluationPlan, Experiment
 from abcgrpo.files import plain
-from abcgrpo.run_files import differences
+from abcgrpo.run_files import GRADED_WITH, differences
 
 
-def changes(known: dict[str, Any], experiment: Experiment, where: str) -> list[str]:
+def changes(known: dict[str, Any], experiment: Experiment, where: str, trained: bool = True) -> list[str]:
     """What of an experiment is other than in its `experiment.json`, in words.
 
     Arms, conditions, seeds, questions and samples may be added, and the values of k, which are computed from samples,
-    may be anything.
+    may be anything. As long as no run is finished `reward_funcs` may be others: the base's answers are graded again.
+
+    Args:
+        known: what `experiment.json` holds.
+        experiment: what is wanted now.
+        where: the directory, for messages.
+        trained: whether a training run is finished.
 
     Raises:
         UserError: a change that would mix settings, or leave out what has been run.
     """
-    wanted = plain(experiment.model_dump(mode="json"))
+    wanted, graded_with = plain(experiment.model_dump(mode="json")), experiment.graded_with
     refused: list[str] = []
     found: list[str] = []
     for name, now in wanted.items():
@@ -35,6 +41,8 @@ def changes(known: dict[str, Any], experiment: Experiment, where: str) -> list[s
         elif name == "resources":
             if (was := (before or {}).get("processes", 1)) != now["processes"]:
                 refused.append(f"processes of a job were {was}, are {now['processes']}")
+        elif name == "reward_funcs" and not trained:
+            found.append(f"reward_funcs was {before!r}, is {now!r}; the base's answers are graded again")
         elif name == "evaluation":
             _evaluation(before or {}, now, refused, found)
         else:
@@ -46,6 +54,9 @@ def changes(known: dict[str, Any], experiment: Experiment, where: str) -> list[s
             f"out: arms, conditions, seeds, questions and samples may be added, and k changed. For anything else give "
             f"another --output."
         )
+    if known.get(GRADED_WITH, graded_with) != graded_with and known.get("reward_funcs") == wanted["reward_funcs"]:
+        rewarded = "; finished runs were rewarded by what it was before" if trained else ""
+        found.append(f"the code that grades is another, and answers are graded again{rewarded}")
     return found
 
 

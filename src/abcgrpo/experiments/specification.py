@@ -37,7 +37,7 @@ from abcgrpo.errors import UserError, unknown_name
 from abcgrpo.files import plain, read_yaml
 from abcgrpo.rules import Rule, resolve_rule
 from abcgrpo.run_files import BASE
-from abcgrpo.tasks import DEFAULT, Spec, get_task
+from abcgrpo.tasks import DEFAULT, Spec, get_rewards, get_task
 from abcgrpo.training.recipe import Objective, Recipe, recipe_from_flat
 from abcgrpo.training.shipped import SHIPPED, launch_configuration
 
@@ -135,6 +135,12 @@ class Experiment(_Strict):
         """All of them, in the order in which they are run: every arm under every condition, seed by seed."""
         conditions = list(self.conditions) or [None]
         return [Run(arm, seed, each) for seed, each, arm in product(self.seeds, conditions, self.arms)]
+
+    @property
+    def graded_with(self) -> str:
+        """What changes when other code grades or rewards, while names stay: see `Task.graded_with`."""
+        task = get_task(self.task)
+        return (task.rewarded_by(get_rewards(self.reward_funcs)) if self.reward_funcs else task).graded_with
 
     def resources_of(self, arm: str) -> Resources:
         """What a job of an arm takes of a machine."""

@@ -24,7 +24,7 @@ from typing import Any
 from abcgrpo.errors import UserError, unknown_name
 from abcgrpo.grading.verdict import Verdict
 from abcgrpo.tasks.prompts import PromptTemplate, problem_text
-from abcgrpo.tasks.scores import grade_by_function
+from abcgrpo.tasks.scores import code_of, grade_by_function
 from abcgrpo.tasks.sources import HubDataset, is_file_name, read_file, read_hub, with_problem
 from abcgrpo.tasks.task import Grade, Row, SamplingDefaults, Task, TrainingData
 
@@ -79,13 +79,13 @@ def task_from(thing: Any, name: str, spec: str, parameters: Mapping[str, Any], w
             f"{where}: task {name} has an environment_factory: tasks of several turns cannot be trained on."
         )
     if inspect.isroutine(thing):
-        return _own_task(None, name, spec, grade_by_function(thing, name))
+        return _own_task(None, name, spec, grade_by_function(thing, name), code_of([thing]))
     function, rewards = getattr(thing, "grade", None), getattr(thing, "reward_funcs", None)
     if (function is None) == (rewards is None):
         both = "neither grade nor reward_funcs" if function is None else "both grade and reward_funcs"
         raise UserError(f"{where}: {name} has {both}: a task needs one of them, such as `def grade(text, row):`.")
     if function is not None:
-        return _own_task(thing, name, spec, grade_by_function(function, name))
+        return _own_task(thing, name, spec, grade_by_function(function, name), code_of([function]))
     functions = [each for each in (rewards if isinstance(rewards, list | tuple) else [rewards]) if callable(each)]
     if not functions or (isinstance(rewards, list | tuple) and len(functions) < len(rewards)):
         raise UserError(f"{where}: reward_funcs of {name} should be functions, got {rewards!r}.")
@@ -106,7 +106,7 @@ def _is_grade(function: Callable) -> bool:
     return len(needed) == 2
 
 
-def _own_task(thing: Any, name: str, spec: str, grade: Grade) -> Task:
+def _own_task(thing: Any, name: str, spec: str, grade: Grade, code: str = "") -> Task:
     training = getattr(thing, "train_dataset", None)
     held_out = getattr(thing, "eval_dataset", None)
     template = PromptTemplate(getattr(thing, "prompt_template", "{problem}"), getattr(thing, "prompt_form", "chat"))
@@ -141,6 +141,7 @@ def _own_task(thing: Any, name: str, spec: str, grade: Grade) -> Task:
         checked_rows=checked_rows,
         sampling=SamplingDefaults(**given),
         spec=spec,
+        code=code,
     )
 
 

@@ -11,6 +11,8 @@ what the model wrote; a hostile answer costs its row only. An answer is right fr
 training or to what is held back by a hash of its text, whatever the seed.
 """
 
+import hashlib
+import itertools
 import json
 import random
 from collections.abc import Iterator
@@ -22,7 +24,13 @@ from abcgrpo.errors import UserError, unknown_name
 from abcgrpo.extras import require_extras
 from abcgrpo.grading.pool import WorkerPool
 from abcgrpo.grading.verdict import Verdict
-from abcgrpo.tasks.generated import BENCHMARK_QUESTIONS, BENCHMARK_SEED, TRAINING_PROBLEMS, Split, split_of
+from abcgrpo.tasks.generated import (
+    BENCHMARK_QUESTIONS,
+    BENCHMARK_SEED,
+    TRAINING_PROBLEMS,
+    Base,
+    Split,
+)
 from abcgrpo.tasks.prompts import PromptTemplate
 from abcgrpo.tasks.task import Row, SamplingDefaults, Task, TrainingData
 
@@ -30,6 +38,10 @@ TEMPLATE = PromptTemplate("{problem}\n\nThink step by step. Then give the final 
 CPU_SECONDS = 10.0
 _PORTION = 512
 """How many problems a data set is made with: some make all of them at once, when they are made themselves."""
+_EXAMPLES = ("possible_answer", "example_answer", "example_correct_answer")
+"""Where the metadata of graph_color, propositional_logic and rubiks_cube hold an answer that is right."""
+UNUSABLE = {"game_of_life_halting": "its scorer finds every answer right, since it compares `bool(…)` of two texts"}
+"""Data sets that are not offered, and why."""
 _OURS = ("curriculum", "graded_reward", "whole_text")
 
 
@@ -61,6 +73,8 @@ def task(name: str, spec: str = "", where: str = "task", **parameters: Any) -> T
     require_extras("reasoning-gym", "reasoning-gym")
     from reasoning_gym.factory import DATASETS
 
+    if name in UNUSABLE:
+        raise UserError(f"{where}: nothing can be learnt from reasoning-gym/{name}: {UNUSABLE[name]}.")
     if name not in DATASETS:
         raise unknown_name("data set of reasoning-gym", name, DATASETS, where)
     known = [item.name for item in fields(DATASETS[name][1]) if item.name not in ("seed", "size")]
@@ -104,6 +118,48 @@ def task(name: str, spec: str = "", where: str = "task", **parameters: Any) -> T
     )
 
 
+@dataclass(frozen=True)
+class Shown:
+    """A problem as a base reads it: without the instruction that a large model is given."""
+
+    prompt: str
+    columns: Row
+    """What an answer is graded by."""
+
+
+def base(name: str, **parameters: Any) -> Base:
+    """How a base of one's own is made for a data set: from its questions as they are, and golds as solutions.
+
+    Args:
+        name: the data set's.
+        **parameters: as of `task`.
+
+    Raises:
+        UserError: see `task`; also a data set without golds.
+    """
+    task(name, **parameters)
+    whole = parameters.get("whole_text", False)
+    configuration = {key: value for key, value in parameters.items() if key not in ("graded_reward", "whole_text")}
+
+    def generate(seed: int, split: Split) -> Iterator[tuple[Shown, str]]:
+        config = json.dumps(configuration | {"seed": seed}, sort_keys=True)
+        for index, made in _made(name, config, _PORTION, 2**40):
+            if not isinstance(made, dict) or made["answer"] is None:
+                raise UserError(
+                    f"reasoning-gym/{name} gives no right answer to problem {index} that a base could learn."
+                )
+            if split_of(made["question"]) == split:
+                source = json.dumps({"name": name, "config": config, "index": index})
+                solution = made["answer"] if whole else f"<answer>{made['answer']}</answer>"
+                yield Shown(made["question"], {"source": source}), solution
+
+    seen = [
+        (len(each.prompt), each.prompt + text) for each, text in itertools.islice(generate(0, "train"), 2 * _PORTION)
+    ]
+    longest = max(prompt for prompt, _ in seen) + 2 * max(len(text) - prompt for prompt, text in seen)
+    return Base(generate, "".join(sorted(set("".join(text for _, text in seen)))), steps=1000, longest=longest)
+
+
 def extract(text: str) -> str | None:
     """What stands in the last `<answer>…</answer>`; None where there is none."""
     _, opened, rest = text.rpartition("<answer>")
@@ -112,10 +168,18 @@ def extract(text: str) -> str | None:
 
 
 def names() -> list[str]:
-    """The data sets that there are, composites of them included."""
+    """The data sets that are offered, composites of them included."""
     from reasoning_gym.factory import DATASETS
 
-    return sorted(DATASETS)
+    return sorted(DATASETS.keys() - UNUSABLE)
+
+
+def split_of(question: str) -> Split:
+    """The split that a question belongs to: one in eight is for tests.
+
+    By SHA-256, since a CRC can give all questions of a data set to one split where they differ in few digits.
+    """
+    return "test" if hashlib.sha256(question.encode()).digest()[0] % 8 == 0 else "train"
 
 
 def _rows(name: str, parameters: dict[str, Any], split: Split, count: int, seed: int) -> list[Row]:
@@ -176,13 +240,23 @@ def perform(work: dict[str, Any]) -> Any:
     dataset = _dataset(work["name"], work["config"], work["index"] // _PORTION)
     entry = _entry(work["name"], work["config"], work["index"])
     if work["answer"] is None:
-        return {"question": entry["question"], "answer": str(entry["answer"])}
+        return {"question": entry["question"], "answer": _gold(entry)}
     try:
         return float(dataset.score_answer(work["answer"], entry))
     except MemoryError:
         raise
     except Exception:  # a scorer that fails on a text has not found it right
         return 0.0
+
+
+def _gold(entry: dict[str, Any]) -> str | None:
+    """An answer that is right: the entry's; where it has none, since many are right, the example in its metadata."""
+    found, metadata = entry["answer"], entry["metadata"]
+    if found is None:
+        found = next((metadata[name] for name in _EXAMPLES if name in metadata), None)
+    if isinstance(found, dict):
+        return json.dumps(found)
+    return None if found is None else str(found)
 
 
 @lru_cache(maxsize=64)

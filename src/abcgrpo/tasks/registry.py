@@ -48,7 +48,7 @@ def get_task(given: Task | str | Mapping[str, Any], where: str = "task") -> Task
     """
     if isinstance(given, Task):
         return given
-    name, parameters = _parts(given, where)
+    name, parameters = parts(given, where)
     spec = spec_text(given)
     family, slash, member = name.partition("/")
     if slash and family in FAMILIES:
@@ -90,7 +90,12 @@ def spec_text(given: Task | str | Mapping[str, Any]) -> str:
     return str(given["name"]) if list(given) == ["name"] else json.dumps(dict(given))
 
 
-def _parts(given: str | Mapping[str, Any], where: str) -> tuple[str, dict[str, Any]]:
+def parts(given: str | Mapping[str, Any], where: str) -> tuple[str, dict[str, Any]]:
+    """The name and the parameters of what `get_task` is given.
+
+    Raises:
+        UserError: neither a name nor a mapping with one.
+    """
     if isinstance(given, str) and given.startswith("{"):
         from abcgrpo.files import parse_yaml
 

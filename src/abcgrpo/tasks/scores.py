@@ -1,10 +1,14 @@
 """Verdicts from functions of one's own: `grade(text, row)`, and rewards in TRL's signature."""
 
+import ast
 import asyncio
+import hashlib
 import inspect
 import logging
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from abcgrpo.errors import UserError
@@ -20,6 +24,24 @@ Reward = Callable[..., Any]
 
 RIGHT = 1.0
 """A score of this or more is a right answer."""
+
+
+def code_of(functions: Sequence[Callable[..., Any]]) -> str:
+    """SHA-256 of functions of one's own: their names, and the files that they are in, as Python reads them.
+
+    Comments and layout make no difference. What these files import is not looked at.
+    """
+    parts = []
+    for function in functions:
+        while isinstance(function, partial):
+            function = function.func
+        named = function if hasattr(function, "__qualname__") else type(function)
+        try:
+            source = ast.dump(ast.parse(Path(inspect.getsourcefile(inspect.unwrap(named)) or "").read_bytes()))
+        except (OSError, TypeError, SyntaxError):  # built in, or typed in
+            source = ""
+        parts.append(f"{named.__module__}.{named.__qualname__}\n{source}")
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def grade_by_function(function: Callable[[str, Row], Any], name: str) -> Grade:

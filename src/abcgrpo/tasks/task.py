@@ -13,7 +13,7 @@ from typing import Any
 from abcgrpo.errors import UserError
 from abcgrpo.grading.rewards import completion_text, rewards_of
 from abcgrpo.tasks.prompts import PromptTemplate
-from abcgrpo.tasks.scores import Grade, Reward, Row, grade_by_reward
+from abcgrpo.tasks.scores import Grade, Reward, Row, code_of, grade_by_reward
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,8 @@ class Task:
     """The columns that `grade` reads: the truth of a row. None: all of them."""
     spec: str = ""
     """What `get_task` finds this task by again, as text. Default: the name."""
+    code: str = ""
+    """`code_of` the functions of one's own that grade and reward; empty where this package's do."""
     own_rewards: tuple[Reward, ...] = ()
     """Rewards of training instead of the one that is derived from `grade`."""
 
@@ -82,6 +84,11 @@ class Task:
     def found_by(self) -> str:
         """What `get_task` finds this task by, in another process too."""
         return self.spec or self.name
+
+    @property
+    def graded_with(self) -> str:
+        """What changes when answers would be graded otherwise, by another task or by other code of one's own."""
+        return f"{self.found_by} {self.code}".strip()
 
     @cached_property
     def reward(self) -> Reward:
@@ -107,10 +114,11 @@ class Task:
         A reward whose attribute `grades_answers` is False, such as a coin, says nothing of an answer: the task's own
         grade stays.
         """
+        code = code_of(functions)
         if not getattr(functions[0], "grades_answers", True):
-            return replace(self, own_rewards=tuple(functions))
+            return replace(self, own_rewards=tuple(functions), code=code)
         grade = grade_by_reward(functions[0], self.name)
-        return replace(self, grade=grade, graded_by=None, own_rewards=tuple(functions))
+        return replace(self, grade=grade, graded_by=None, own_rewards=tuple(functions), code=code)
 
     def truth_columns(self, row: Row) -> Row:
         """The columns of a row that it is graded by.

@@ -22,7 +22,7 @@ from abcgrpo.errors import UserError
 from abcgrpo.evaluation.samplers import prompt_tokens
 from abcgrpo.files import json_line, locked, plain, read_json, without_secrets, write_json, write_text
 from abcgrpo.progress import Progress, quiet_libraries
-from abcgrpo.run_files import MANIFEST, METRICS, differences, step_of
+from abcgrpo.run_files import MANIFEST, METRICS, ZERO_VARIANCE, differences, step_of
 from abcgrpo.tasks import resolve_model, spec_text
 from abcgrpo.training.arguments import check_arguments, make_arguments, missing_here
 from abcgrpo.training.batches import plan_batches, require_processes
@@ -224,6 +224,8 @@ class _RunLog(TrainerCallback):
     def __init__(self, path: Path, progress: Progress) -> None:
         self.path = path
         self.progress = progress
+        self.begun = False
+        """Whether anything was logged."""
 
     def on_train_begin(self, args, state, control, **kwargs):
         self.progress.total = state.max_steps
@@ -234,6 +236,15 @@ class _RunLog(TrainerCallback):
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         if logs:
+            if not self.begun and logs.get(ZERO_VARIANCE) == 1 and "reward" in logs:
+                print(
+                    f"WARNING. Until now all answers to a problem have the same reward, for every problem "
+                    f"(the mean is {logs['reward']:.3g}): training has no signal. Look at the model's answers with "
+                    f"`abcgrpo evaluate`.",
+                    file=sys.stderr,
+                    flush=True,
+                )
+            self.begun = True
             with self.path.open("a", encoding="utf-8") as lines:
                 lines.write(json_line({"step": state.global_step} | logs))
             if note := ", ".join(f"{name} {logs[name]:.2f}" for name in ("reward", "entropy") if name in logs):

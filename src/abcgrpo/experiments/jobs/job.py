@@ -37,6 +37,8 @@ class Job:
     recipe: dict | None = None
     """What to train with; None for the base."""
     resources: Resources = field(default_factory=Resources)
+    samples: int | None = None
+    """Of each question; None for as many as the experiment takes."""
 
     @property
     def progress_file(self) -> Path:
@@ -66,6 +68,8 @@ class Worker:
     experiment: Experiment
     children: set[subprocess.Popen] = field(default_factory=set, repr=False)
     """The commands that run now."""
+    graded_with: str = ""
+    """See `Experiment.graded_with`: an evaluation that other code graded is not finished."""
 
     def do(self, job: Job, place: dict[str, str]) -> bool:
         """Train, unless that is done; then take the samples that are missing. Returns whether there was anything.
@@ -87,11 +91,13 @@ class Worker:
                 worked = True
             models = [str(path) for path in checkpoints_in(job.training)]
         finished, plan = job.directory / EVALUATED, self.experiment.evaluation
-        wanted = {"models": models, "questions": plan.questions, "samples": plan.samples}
+        samples = job.samples or plan.samples
+        wanted = {"models": models, "questions": plan.questions, "samples": samples}
+        wanted |= {"graded_with": self.graded_with}
         known = read_json(finished) if finished.exists() else {}
         if {name: known.get(name) for name in wanted} != wanted:
             started = time.monotonic()
-            options = [*self._evaluation_options(), "--output", str(job.evaluations)]
+            options = [*self._evaluation_options(samples), "--output", str(job.evaluations)]
             self.command(job, place, "evaluate", *models, *options)
             seconds = known.get("seconds", 0.0) + time.monotonic() - started
             write_json(finished, wanted | {"seconds": round(seconds, 1)})
@@ -103,8 +109,8 @@ class Worker:
         for child in list(self.children):
             child.terminate()
 
-    def _evaluation_options(self) -> list[str]:
-        plan: EvaluationPlan = self.experiment.evaluation
+    def _evaluation_options(self, samples: int) -> list[str]:
+        plan: EvaluationPlan = self.experiment.evaluation.model_copy(update={"samples": samples})
         values = plan.model_dump(exclude={"pass_at_k", "benchmark"})
         grader = file_grader(plan.benchmark, get_task(self.experiment.task))
         rewards = ",".join(self.experiment.reward_funcs or ()) or None

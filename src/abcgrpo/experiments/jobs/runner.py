@@ -10,11 +10,12 @@ With conditions there is an `arms` for each, in <output>/conditions/<condition>/
 """
 
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from queue import SimpleQueue
@@ -23,13 +24,28 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from abcgrpo.evaluation.store import SAMPLES
+from abcgrpo.errors import UserError
+from abcgrpo.evaluation.results import suspicions
+from abcgrpo.evaluation.store import SAMPLES, SETTINGS, read_evaluation
 from abcgrpo.experiments.growth import changes
 from abcgrpo.experiments.jobs.board import Board, JobState
 from abcgrpo.experiments.jobs.job import Job, Worker, device_places, in_words, seconds_of_finished
 from abcgrpo.experiments.specification import Experiment
 from abcgrpo.files import locked, plain, read_json, write_json
-from abcgrpo.run_files import BASE, EXPERIMENT, HISTORY, MANIFEST, PROGRESS, TRAINING, job_directory
+from abcgrpo.run_files import (
+    BASE,
+    EVALUATED,
+    EXPERIMENT,
+    GRADED_WITH,
+    HISTORY,
+    MANIFEST,
+    PROGRESS,
+    TRAINING,
+    job_directory,
+)
+
+FIRST_SAMPLES = 16
+"""Of the base, to each question, before training begins."""
 
 
 @dataclass
@@ -54,14 +70,18 @@ class ExperimentRunner:
             known = read_json(self.output / EXPERIMENT)
             self._history = known.pop(HISTORY, [])
             if self._has_results():
+                code = {name: known.pop(name) for name in (GRADED_WITH,) if name in known}
                 with suppress(ValidationError):  # what an older version wrote lacks fields that have defaults now
                     known = plain(Experiment.model_validate(known).model_dump(mode="json"))
-                self.changes = changes(known, self.experiment, str(self.output))
+                self.changes = changes(known | code, self.experiment, str(self.output), self._has_trained())
         self.jobs = list(self._plan())
-        self.worker = Worker(self.experiment)
+        self.worker = Worker(self.experiment, graded_with=self.experiment.graded_with)
 
     def _has_results(self) -> bool:
         return any(any(self.output.rglob(name)) for name in (MANIFEST, SAMPLES))
+
+    def _has_trained(self) -> bool:
+        return any(read_json(path).get("status") == "finished" for path in self.output.rglob(MANIFEST))
 
     def _plan(self) -> Iterator[Job]:
         yield Job(BASE, self.output / BASE)
@@ -91,7 +111,8 @@ class ExperimentRunner:
                 for job in self.jobs:  # what a session that was killed left would be read as of this one
                     job.progress_file.unlink(missing_ok=True)
                     job.error_file.unlink(missing_ok=True)
-                return run()
+                self._look_at_the_base(run)
+                return run(self.jobs)
         finally:
             signal.signal(signal.SIGTERM, before)
 
@@ -100,28 +121,44 @@ class ExperimentRunner:
             finished = len(self.durations())
             entry = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "finished_runs": finished}
             self._history.append(entry | {"changes": self.changes})
-        write_json(self.output / EXPERIMENT, self.experiment.model_dump(mode="json") | {HISTORY: self._history})
+        recorded = self.experiment.model_dump(mode="json") | {GRADED_WITH: self.experiment.graded_with}
+        write_json(self.output / EXPERIMENT, recorded | {HISTORY: self._history})
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.worker.stop()
         raise SystemExit(128 + number)
 
-    def _states(self) -> dict[str, JobState]:
-        return {job.name: JobState(job.name, job.progress_file, job.recipe is not None) for job in self.jobs}
+    def _look_at_the_base(self, run: Callable[[list[Job]], dict[str, str]]) -> None:
+        """Take the base's first samples before anything is trained, and say so if no training can come of them.
+
+        They are part of the base's evaluation, which goes on from them beside the training runs.
+        """
+        base = self.jobs[0]
+        if base.recipe is not None:  # not planned here
+            return
+        if not (base.directory / EVALUATED).exists():
+            run([replace(base, samples=min(FIRST_SAMPLES, self.experiment.evaluation.samples))])
+        for settings in sorted(base.evaluations.rglob(SETTINGS)):
+            with suppress(UserError):  # samples are missing: the job failed, and says why when it is tried again
+                for warning in suspicions(read_evaluation(settings.parent)):
+                    print(f"WARNING. The base: {warning}", file=sys.stderr, flush=True)
+
+    def _states(self, jobs: list[Job]) -> dict[str, JobState]:
+        return {job.name: JobState(job.name, job.progress_file, job.recipe is not None) for job in jobs}
 
     def _board(self, states: dict[str, JobState], at_a_time: int) -> Board:
         return Board(list(states.values()), at_a_time, [sum(each) for each in self.durations()])
 
-    def _prepared_here(self) -> Callable[[], dict[str, str]]:
+    def _prepared_here(self) -> Callable[[list[Job]], dict[str, str]]:
         places = device_places(self.jobs)
-        return lambda: self._run_here(places)
+        return lambda jobs: self._run_here(jobs, places)
 
-    def _run_here(self, places: list[dict[str, str]]) -> dict[str, str]:
+    def _run_here(self, jobs: list[Job], places: list[dict[str, str]]) -> dict[str, str]:
         failures: dict[str, str] = {}
         free: SimpleQueue[dict[str, str]] = SimpleQueue()
         for place in places:
             free.put(place)
-        states = self._states()
+        states = self._states(jobs)
 
         def do(job: Job) -> None:
             state, place = states[job.name], free.get()
@@ -137,7 +174,7 @@ class ExperimentRunner:
 
         board = self._board(states, len(places))
         with board, ThreadPoolExecutor(len(places)) as pool:
-            futures = [pool.submit(do, job) for job in self.jobs]
+            futures = [pool.submit(do, job) for job in jobs]
             try:
                 while not all(future.done() for future in futures):
                     time.sleep(0.5)
@@ -148,7 +185,7 @@ class ExperimentRunner:
                 raise
         return failures
 
-    def _prepared_on_ray(self, address: str) -> Callable[[], dict[str, str]]:
+    def _prepared_on_ray(self, address: str) -> Callable[[list[Job]], dict[str, str]]:
         from abcgrpo.experiments.jobs import on_ray
 
         on_ray.connect(address)
@@ -156,11 +193,11 @@ class ExperimentRunner:
         on_ray.require_shared(self.output)
         return self._run_on_ray
 
-    def _run_on_ray(self) -> dict[str, str]:
+    def _run_on_ray(self, jobs: list[Job]) -> dict[str, str]:
         from abcgrpo.experiments.jobs import on_ray
 
-        states = self._states()
-        board = self._board(states, on_ray.at_a_time(self.jobs))
+        states = self._states(jobs)
+        board = self._board(states, on_ray.at_a_time(jobs))
 
         def watch(ended: dict[str, bool | str]) -> None:
             now = time.monotonic()
@@ -173,7 +210,7 @@ class ExperimentRunner:
             write_json(self.output / PROGRESS, board.show())
 
         with board:
-            return on_ray.run_jobs(self.worker, self.jobs, watch)
+            return on_ray.run_jobs(self.worker, jobs, watch)
 
     def durations(self) -> list[tuple[float, float]]:
         """Seconds of training and of evaluation of every job that is finished."""

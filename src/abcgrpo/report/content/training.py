@@ -9,9 +9,9 @@ from abcgrpo.event_shares import QUADRANTS
 from abcgrpo.report.reading.logs import Series
 from abcgrpo.report.reading.quadrants import clip_shares_of
 from abcgrpo.report.reading.records import RunRecord
+from abcgrpo.run_files import ZERO_VARIANCE
 
 LENGTH = "completions/mean_length"
-ZERO_VARIANCE = "frac_reward_zero_std"
 DRAWN = ("entropy", "reward", LENGTH, ZERO_VARIANCE, *(f"clip/{quadrant}" for quadrant in QUADRANTS))
 """The metrics that have panels, or a place in the table of the arms."""
 

@@ -6,9 +6,10 @@ import altair as alt
 import numpy as np
 
 from abcgrpo.event_shares import QUADRANTS
-from abcgrpo.report.content.training import LENGTH, ZERO_VARIANCE
+from abcgrpo.report.content.training import LENGTH
 from abcgrpo.report.drawing.panel import Drawing, Panel, step_axis, step_extent, targets, thin_lines
 from abcgrpo.report.drawing.style import colour, dash, hidden, picked, shown, zoom
+from abcgrpo.run_files import ZERO_VARIANCE
 
 MOST_POINTS = 240
 """Of a line: longer logs are drawn as means of equal stretches."""

@@ -93,4 +93,4 @@ def _is_open(rows: tuple[str, ...], place: tuple[int, int]) -> bool:
 
 
 TASK = generated_task("maze", generate, verify, ("grid",), LONGEST_ANSWER)
-BASE = Base(generate, "SG.#/>UDLR", steps=700)
+BASE = Base(generate, "SG.#/>UDLR", steps=400)
