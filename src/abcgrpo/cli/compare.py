@@ -36,7 +36,7 @@ def compare(
     """Compare arms by scores from anywhere: the same intervals, verdicts, power and page as for our own runs.
 
     Runs of two arms with the same seed are a pair. Verdicts are on Avg@k and Pass@k with the largest k, or on the
-    score itself if it is not always 0 or 1. Optional columns: benchmark, and cluster for questions that belong together.
+    score itself if it is not always 0 or 1. Optional columns: benchmark; cluster, for questions that belong together.
 
     Example: [bold]abcgrpo compare scores.csv[/bold], or
     [bold]abcgrpo compare GRPO:0=a.json GRPO:1=b.json ABC:0=c.json ABC:1=d.json[/bold]

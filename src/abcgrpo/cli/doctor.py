@@ -12,8 +12,8 @@ from abcgrpo.cli.app import app
 def doctor(engine: Annotated[str, typer.Option(help="The engine to check: verl.")]) -> None:
     """Check an engine's environment before a run needs it.
 
-    Prints versions, how the engine's processes find the policy loss, and each problem with its solution. The exit code is 1
-    if training would not work. Example: [bold]abcgrpo doctor --engine verl[/bold]
+    Prints versions, how the engine's processes find the policy loss, and each problem with its solution. The exit code
+    is 1 if training would not work. Example: [bold]abcgrpo doctor --engine verl[/bold]
     """
     from abcgrpo.doctor import examine
 

@@ -39,14 +39,14 @@ def evaluate(
     models: Annotated[
         list[str],
         typer.Argument(
-            help="Directories, ids of the Hugging Face hub, or shipped bases such as countdown-base. They come before the options."
+            help="Directories, ids of the Hugging Face hub, or shipped bases: countdown-base. Put them first."
         ),
     ],
     benchmarks: Annotated[
         list[str],
         typer.Option(
-            help="Published benchmarks such as aime24, tasks such as reasoning-gym/NAME or my_task.py, .jsonl or .parquet "
-            "files."
+            help="Published benchmarks such as aime24, tasks such as reasoning-gym/NAME or my_task.py, .jsonl or "
+            ".parquet files."
         ),
     ] = [DEFAULT],  # noqa: B006
     task: Annotated[
@@ -125,9 +125,10 @@ def evaluate(
 ) -> None:
     """Generate, grade and save answers of models, and print Avg@k and Pass@k with 95% intervals.
 
-    Every task has sampling settings, which the options replace. Published benchmarks have those of the paper (temperature
-    0.6, top_p 0.95, top_k 20) with at most 4096 tokens. Answers that the output directory already holds are kept, so an
-    interrupted evaluation continues. results.json, results.md and results.tex are written beside the samples.
+    Every task has sampling settings, which the options replace. Published benchmarks have those of the paper
+    (temperature 0.6, top_p 0.95, top_k 20) with at most 4096 tokens. Answers that the output directory already holds
+    are kept, so an interrupted evaluation continues. results.json, results.md and results.tex are written beside the
+    samples.
 
     Example: [bold]abcgrpo evaluate countdown-base --benchmarks countdown --samples 16[/bold]
     """

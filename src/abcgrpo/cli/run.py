@@ -47,7 +47,7 @@ def run(
     runner = ExperimentRunner(read_experiment(experiment), directory)
     obstacles = check_experiment(runner.experiment)
     for change in runner.changes:
-        print(f"Other than the runs in {directory} were begun with: {change}.", file=sys.stderr, flush=True)
+        print(f"The runs in {directory} began with other settings: {change}.", file=sys.stderr, flush=True)
     if plan:
         print("\n".join([*planned(runner), *(f"CANNOT RUN HERE YET. {each}" for each in obstacles)]))
         return
