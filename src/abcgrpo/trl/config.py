@@ -1,4 +1,4 @@
-"""TRL's configuration with a clipping rule, advantages and the guards of a long run; which options of TRL are refused."""
+"""TRL's configuration with a clipping rule, advantages and the guards of a long run; the options that are refused."""
 
 import json
 from dataclasses import dataclass, field, fields
