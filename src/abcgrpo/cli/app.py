@@ -40,6 +40,21 @@ def results() -> Console:
     return Console(width=None if sys.stdout.isatty() else 200)
 
 
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output instead of text.")]
+"""The option of commands whose output scripts read."""
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors. The files are written.")]
+"""The option of commands that write files."""
+
+
+def print_json(content: Any) -> None:
+    """Print a value as JSON: numbers that are not finite become null."""
+    from json import dumps
+
+    from abcgrpo.files import plain
+
+    print(dumps(plain(content), indent=2, ensure_ascii=False))
+
+
 def refuse_given(options: dict[str, Any], beside: str) -> None:
     """Refuse options that would have no effect beside another one.
 

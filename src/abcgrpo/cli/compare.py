@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from abcgrpo.cli.app import app
+from abcgrpo.cli.app import Json, Quiet, app
 from abcgrpo.cli.report import write_records
 from abcgrpo.extras import require_extras
 
@@ -32,6 +32,8 @@ def compare(
             min=1, help="A k of Pass@k. Repeat the option for more. Default: powers of two up to the number of answers."
         ),
     ] = None,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Compare arms by scores from anywhere: the same intervals, verdicts, power and page as for our own runs.
 
@@ -44,4 +46,4 @@ def compare(
     require_extras("abcgrpo compare", "report")
     from abcgrpo.report.reading.foreign_scores import load_scores
 
-    write_records(load_scores(scores, baseline, pass_at_k or []), output)
+    write_records(load_scores(scores, baseline, pass_at_k or []), output, json=json, quiet=quiet)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from abcgrpo.cli.app import app, results
+from abcgrpo.cli.app import Json, Quiet, app, print_json, refuse_given, results
 from abcgrpo.errors import UserError
 from abcgrpo.extras import require_extras
 from abcgrpo.tasks.registry import DEFAULT
@@ -122,6 +122,8 @@ def evaluate(
         int | None, typer.Option(min=1, help="Answers that are generated and saved together.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the sampling.")] = 0,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Generate, grade and save answers of models, and print Avg@k and Pass@k with 95% intervals.
 
@@ -132,6 +134,8 @@ def evaluate(
 
     Example: [bold]abcgrpo evaluate countdown-base --benchmarks countdown --samples 16[/bold]
     """
+    if json:
+        refuse_given({"--quiet": quiet or None}, "--json")
     require_extras("abcgrpo evaluate", "trl", *(["server"] if server else []))
     from abcgrpo.evaluation.evaluate import Plan, default_sampling
     from abcgrpo.evaluation.evaluate import evaluate as evaluate_model
@@ -156,7 +160,11 @@ def evaluate(
         sampling = default_sampling(benchmark.task, given, seed)
         kind = "server" if server else sampler
         plans[benchmark.name] = Plan(sampling, samples, kind, options, batch_size, template)
-        print(f"{benchmark.name}: {len(benchmark.rows)} problems, {template.form} prompt {template.text!r}", flush=True)
+        if not (json or quiet):
+            print(
+                f"{benchmark.name}: {len(benchmark.rows)} problems, {template.form} prompt {template.text!r}",
+                flush=True,
+            )
     evaluations: dict[str, dict[str, Any]] = {benchmark.name: {} for benchmark in loaded}
     opened = LastSampler()
     for label, model in named:
@@ -166,6 +174,10 @@ def evaluate(
                 model, benchmark, plans[benchmark.name], directory, opened
             )
     content = write_results(all_results(evaluations, metrics), output)
+    if json:
+        print_json(content)
+    if json or quiet:
+        return
     results().print(terminal(content))
     for note in content["notes"]:
         print(f"- {note}")

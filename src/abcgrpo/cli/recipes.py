@@ -1,6 +1,5 @@
 """`abcgrpo recipes`: the experiments and recipes that travel with this package."""
 
-import json as json_format
 import sys
 from itertools import takewhile
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from abcgrpo.cli.app import app, results
+from abcgrpo.cli.app import Json, app, print_json, results
 from abcgrpo.errors import UserError
 
 recipes = typer.Typer(help="List, show or copy the shipped experiments and recipes.", no_args_is_help=True)
@@ -19,7 +18,7 @@ Name = Annotated[str, typer.Argument(help="As `abcgrpo recipes list` prints it: 
 
 @recipes.command("list")
 def list_recipes(
-    json: Annotated[bool, typer.Option("--json", help="Print JSON: name, command, purpose and path of each.")] = False,
+    json: Json = False,
 ) -> None:
     """List what is shipped, with the command that takes each file and its purpose."""
     from rich.table import Table
@@ -32,7 +31,7 @@ def list_recipes(
             {"name": name, "command": command_of(name), "purpose": purpose(path), "path": str(path)}
             for name, path in found.items()
         ]
-        print(json_format.dumps(records, indent=2))
+        print_json(records)
         return
     table = Table("name", "command", "purpose", box=None, pad_edge=False)
     table.columns[0].no_wrap = True

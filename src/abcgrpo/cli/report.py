@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from abcgrpo.cli.app import app, results
+from abcgrpo.cli.app import Json, Quiet, app, print_json, refuse_given, results
 from abcgrpo.errors import UserError
 from abcgrpo.extras import require_extras
 
@@ -34,6 +34,8 @@ def report(
             "that every run reaches.",
         ),
     ] = None,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Write tables, figures and a page from saved runs and training logs. Nothing is trained or sampled.
 
@@ -42,26 +44,42 @@ def report(
     if not runs and not log:
         raise UserError("Nothing to report on: give directories of experiments or runs, or --log NAME=PATH.")
     require_extras("abcgrpo report", "report")
-    write_report(runs or [], output, [named_path(each) for each in log or []], level)
+    write_report(runs or [], output, [named_path(each) for each in log or []], level, json=json, quiet=quiet)
 
 
 def write_report(
-    runs: list[Path], output: Path, logs: list[tuple[str, Path]] | None = None, level: float | None = None
+    runs: list[Path],
+    output: Path,
+    logs: list[tuple[str, Path]] | None = None,
+    level: float | None = None,
+    *,
+    json: bool = False,
+    quiet: bool = False,
 ) -> None:
     """Write the report, print its table, and name its page."""
     from abcgrpo.report.reading.records import load
 
     records = load(runs, logs or [])
     records.level = level
-    write_records(records, output)
+    write_records(records, output, json=json, quiet=quiet)
 
 
-def write_records(records: Any, output: Path) -> None:
-    """Write the report of what was loaded, print its table, and name its page."""
+def write_records(records: Any, output: Path, *, json: bool = False, quiet: bool = False) -> None:
+    """Write the report of what was loaded, and print its table and the path of its page; or report.json, or nothing.
+
+    Raises:
+        UserError: `json` and `quiet`, which contradict each other.
+    """
+    if json:
+        refuse_given({"--quiet": quiet or None}, "--json")
     from abcgrpo.report.text.terminal import terminal_comparisons, terminal_table
     from abcgrpo.report.write import write
 
     summary = write(records, output)
+    if json:
+        print_json(summary)
+    if json or quiet:
+        return
     results().print(terminal_table(summary))
     if comparisons := terminal_comparisons(summary):
         results().print(comparisons)

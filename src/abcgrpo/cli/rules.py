@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from abcgrpo.cli.app import app, results
+from abcgrpo.cli.app import Json, app, print_json, results
 
 RATIOS = (0.1, 0.5, 0.7, 0.85, 0.95, 1.0, 1.05, 1.15, 1.3, 1.5, 2.0, 4.0, 9.0)
 """The rows of a drawn rule."""
@@ -27,6 +27,7 @@ def rules(
             help="Old probability of the token that is drawn. It matters to some rules only.", show_default="0.1"
         ),
     ] = None,
+    json: Json = False,
 ) -> None:
     """List the clipping rules; with a rule, explain it: formula, parameters, source, and its weight against the ratio.
 
@@ -36,8 +37,20 @@ def rules(
 
     if rule is None:
         refuse_given({"--old-probability": old_probability}, "the list")
+        if json:
+            print_json(_records())
+            return
         results().print(_list())
         print("abcgrpo rules NAME explains one. A rule of your own: docs/adding-a-rule.md.")
+        return
+    if json:
+        refuse_given({"--old-probability": old_probability}, "--json")
+        from dataclasses import asdict
+
+        from abcgrpo.rules import resolve_rule
+        from abcgrpo.rules.description import describe
+
+        print_json(asdict(describe(resolve_rule(parse_rule(rule)))))
         return
     _explain(rule, old_probability)
 
@@ -61,6 +74,15 @@ def parse_rule(text: str) -> Any:
         raise UserError(
             f"rule {text!r} is not understood. Write {{name: clip_higher, high: 0.3}}, in quotes."
         ) from error
+
+
+def _records() -> list[dict[str, Any]]:
+    from dataclasses import asdict
+
+    from abcgrpo.rules import RULES, resolve_rule
+    from abcgrpo.rules.description import describe
+
+    return [asdict(describe(resolve_rule(name))) for name in RULES]
 
 
 def _list() -> Any:

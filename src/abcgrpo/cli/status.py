@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
-from abcgrpo.cli.app import app, results
+from abcgrpo.cli.app import Json, app, print_json, results
 
 
 @app.command()
 def status(
     directory: Annotated[Path, typer.Argument(help="The experiment's directory, such as runs/quickstart.")],
-    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    json: Json = False,
 ) -> None:
     """Show the progress of an experiment: jobs, time left, first curves, and the messages of failed jobs.
 
@@ -22,11 +22,7 @@ def status(
 
     found = status_of(directory)
     if json:
-        from json import dumps
-
-        from abcgrpo.files import plain
-
-        print(dumps(plain(found), indent=2))
+        print_json(found)
         return
     for part in terminal(found):
         results().print(part, markup=False, highlight=False, soft_wrap=isinstance(part, str))

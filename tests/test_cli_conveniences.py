@@ -1,4 +1,4 @@
-"""`abcgrpo recipes`, `--version`, completion and `--help`, as a user meets them."""
+"""`abcgrpo recipes`, `--version`, `--json`, `--quiet`, completion and `--help`, as a user meets them."""
 
 import json
 import re
@@ -80,3 +80,23 @@ def test_help_fits_80_columns_and_says_what_each_option_does(words, monkeypatch)
 
 def test_completion_can_be_installed():
     assert "--install-completion" in invoke("--help").output
+
+
+def test_json_describes_rules():
+    records = {record["name"]: record for record in json.loads(invoke("rules", "--json").output)}
+    assert "2503.14476" in records["clip_higher"]["paragraphs"][0]
+    one = json.loads(invoke("rules", "{name: clip_higher, high: 0.3}", "--json").output)
+    assert {each["name"]: each["value"] for each in one["parameters"]} == {"low": 0.2, "high": 0.3}
+    assert records["dual_clip"]["parameters"][1]["name"] == "c"
+    assert "no effect" in str(invoke("rules", "grpo", "--json", "--old-probability", "0.5").exception)
+
+
+def test_json_and_quiet_of_a_comparison(tmp_path):
+    scores = tmp_path / "scores.csv"
+    rows = [f"{arm},{seed},q{q},{q % 2},2" for arm in ("A", "B") for seed in (1, 2) for q in range(4)]
+    scores.write_text("arm,seed,question,correct,n\n" + "\n".join(rows) + "\n")
+    command = ("compare", str(scores), "--output", str(tmp_path / "out"))
+    printed = json.loads(invoke(*command, "--json").output)
+    assert printed == json.loads((tmp_path / "out" / "report.json").read_text())
+    assert invoke(*command, "--quiet").output == ""
+    assert "no effect" in str(invoke(*command, "--quiet", "--json").exception)
