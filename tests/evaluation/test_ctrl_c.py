@@ -55,7 +55,7 @@ def test_ctrl_c_loses_no_answer(tmp_path):
     assert lines(kept)[: len(before)] == before
     assert len(lines(kept)) == 128
     answers = [
-        sorted((line["problem"], line["sample"], line["response"]) for line in lines(tmp_path / name / SAMPLES))
+        sorted((line["problem"], line["sample"], line["text"]) for line in lines(tmp_path / name / SAMPLES))
         for name in ("interrupted", "undisturbed")
     ]
     assert answers[0] == answers[1]
