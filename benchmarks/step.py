@@ -23,8 +23,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
 from turns import now, train_in_turns
 from update_phase import ARMS
 
-from abcgrpo.tasks import TrainingData, with_prompts
-from abcgrpo.tasks.countdown import BASE_MODEL, TASK
+from abcgrpo.tasks import TrainingData, resolve_model, with_prompts
+from abcgrpo.tasks.countdown import TASK
 
 PHASES = {"_generate": "rollout", "_calculate_rewards": "reward"}
 """Methods of the host whose time is a phase of its own."""
@@ -43,40 +43,45 @@ def phased(host: type) -> type:
     return Phased
 
 
-def build(arm: str, steps: int) -> Any:
-    """A trainer of this arm on countdown."""
-    options = dict(ARMS[arm])
-    host, config_class = phased(options.pop("host")), options.pop("config_class")
+def countdown_trainer(host: type, config: type, steps: int, model: str = "countdown-base", **options: Any) -> Any:
+    """A trainer on countdown in the quickstart's shape; `options` are settings beside or instead of it."""
+    path = resolve_model(model)
     torch.manual_seed(0)
+    problems = options.pop("problems", 512)
+    settings = {
+        "report_to": [],
+        "use_cpu": not torch.cuda.is_available(),
+        "bf16": False,
+        "save_strategy": "no",
+        "disable_tqdm": True,
+        "per_device_train_batch_size": 128,
+        "gradient_accumulation_steps": 1,
+        "steps_per_generation": 4,
+        "num_generations": 8,
+        "max_completion_length": 48,
+        "max_steps": steps,
+        "logging_steps": 1,
+        "learning_rate": 3e-5,
+        "loss_type": "grpo",
+        "gradient_checkpointing": False,
+        "dataloader_pin_memory": False,
+    }
     built = host(
-        model=AutoModelForCausalLM.from_pretrained(BASE_MODEL, dtype=torch.float32),
-        processing_class=AutoTokenizer.from_pretrained(BASE_MODEL),
+        model=AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32),
+        processing_class=AutoTokenizer.from_pretrained(path),
         reward_funcs=TASK.reward,
-        train_dataset=Dataset.from_list(with_prompts(TASK.training_rows(TrainingData(512)), TASK.template)),
-        args=config_class(
-            output_dir=tempfile.mkdtemp(),
-            report_to=[],
-            use_cpu=not torch.cuda.is_available(),
-            bf16=False,
-            save_strategy="no",
-            disable_tqdm=True,
-            per_device_train_batch_size=128,
-            gradient_accumulation_steps=1,
-            steps_per_generation=4,
-            num_generations=8,
-            max_completion_length=48,
-            max_steps=steps,
-            logging_steps=1,
-            learning_rate=3e-5,
-            scale_rewards="none",
-            loss_type="grpo",
-            gradient_checkpointing=False,
-            dataloader_pin_memory=False,
-            **options,
-        ),
+        train_dataset=Dataset.from_list(with_prompts(TASK.training_rows(TrainingData(problems)), TASK.template)),
+        args=config(**({"output_dir": tempfile.mkdtemp()} | settings | options)),
     )
     built.remove_callback(PrinterCallback)
     return built
+
+
+def build(arm: str, steps: int) -> Any:
+    """A trainer of this arm, its phases timed."""
+    options = dict(ARMS[arm])
+    host, config = phased(options.pop("host")), options.pop("config_class")
+    return countdown_trainer(host, config, steps, scale_rewards="none", **options)
 
 
 def measure(steps: int) -> dict[str, Any]:

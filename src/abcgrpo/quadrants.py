@@ -32,6 +32,9 @@ class ClipEvents(NamedTuple):
 
 EVENT_THRESHOLDS = Boundaries.uniform(0.2)
 """What counts as an event, whichever rule is trained."""
+MOVED = Boundaries.uniform(1e-3)
+"""A ratio within these bounds is 1 but for rounding, as in the first mini-batch of a rollout: its token is in no
+quadrant. `clip_events` at these bounds are the tokens of each quadrant."""
 
 
 def clip_events(ratio: Tensor, advantages: Tensor, mask: Tensor, at: Boundaries = EVENT_THRESHOLDS) -> ClipEvents:

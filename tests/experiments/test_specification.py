@@ -151,6 +151,13 @@ def test_an_arm_with_one_of_trls_own_losses(tmp_path, training, message):
     assert recipe_from_flat(recipe.to_flat(), "again") == recipe
 
 
+def test_shipped_studies_share_no_seed():
+    """What one has chosen must not be tested on its own seeds by another."""
+    seeds = [seed for path in SHIPPED for seed in read_experiment(str(path)).seeds]
+    assert len(SHIPPED) > 5
+    assert len(seeds) == len(set(seeds))
+
+
 def test_a_shipped_experiment_has_a_name():
     assert experiment_path("quickstart").is_file()
     with pytest.raises(UserError, match="Did you mean 'quickstart'"):

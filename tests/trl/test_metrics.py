@@ -11,7 +11,7 @@ from tests.trl.trainers import abc_trainer, loss_and_gradient, rollout
 
 def plain_count(trainer, batches):
     """Clip events, largest ratio and entropy, token by token in Python."""
-    events, tokens, largest, entropy = [0, 0, 0, 0], 0, 0.0, 0.0
+    events, inside, tokens, largest, entropy = [0, 0, 0, 0], [0, 0, 0, 0], 0, 0.0, 0.0
     for inputs in batches:
         with torch.no_grad():
             logprobs, entropies, _ = trainer._get_per_token_logps_and_entropies(
@@ -27,10 +27,10 @@ def plain_count(trainer, batches):
             tokens += 1
             entropy += entropies[row, column].item()
             largest = max(largest, ratio)
-            if ratio > 1.2 or ratio < 0.8:
-                quadrant = (0 if ratio > 1 else 1) if advantage > 0 else (3 if ratio > 1 else 2)
-                events[quadrant] += 1
-    return events, tokens, largest, entropy / tokens
+            quadrant = (0 if ratio > 1 else 1) if advantage > 0 else (3 if ratio > 1 else 2)
+            events[quadrant] += abs(ratio - 1) > 0.2
+            inside[quadrant] += abs(ratio - 1) > 1e-3
+    return events, inside, tokens, largest, entropy / tokens
 
 
 def test_one_value_per_step_weighted_by_tokens(tmp_path):
@@ -40,9 +40,10 @@ def test_one_value_per_step_weighted_by_tokens(tmp_path):
     for index, inputs in enumerate(batches):
         trainer.accelerator.gradient_state._set_sync_gradients(index == 1)
         loss_and_gradient(trainer, inputs)
-    events, tokens, largest, entropy = plain_count(trainer, batches)
+    events, inside, tokens, largest, entropy = plain_count(trainer, batches)
     logged = trainer._metrics["train"]
     assert all(count > 0 for count in events)
+    assert [logged[f"quadrant/q{k}"] for k in (1, 2, 3, 4)] == [[pytest.approx(count / tokens)] for count in inside]
     for quadrant, count in zip(("q1", "q2", "q3", "q4"), events, strict=True):
         assert logged[f"clip/{quadrant}"] == [pytest.approx(count / tokens)]
         assert logged[f"clip_share/{quadrant}"] == [pytest.approx(count / sum(events))]

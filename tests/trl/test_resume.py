@@ -353,7 +353,7 @@ PASSING = {
 }  # fmt: skip
 """What is of one micro-batch, one step, one rollout's making, one session, or what a log has said already."""
 FIXED = {
-    "trainer": {"components", "fast_update", "reward_guards", "advantages", "resume", "rule"},
+    "trainer": {"components", "fast_update", "reward_guards", "advantages", "resume", "rule", "sampler_dtype"},
     "update": {"parts", "_on", "_measures_entropy", "_scorer"},
     "rewards": {"_most"},
     "advantages": {"_estimator"},

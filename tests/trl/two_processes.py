@@ -8,6 +8,7 @@ half of the problems are wrong: the rows of the second process have no signal.
 import os
 import sys
 import tempfile
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,6 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 from transformers import PrinterCallback
 
@@ -30,30 +30,15 @@ GROUP, PROBLEMS, STEPS = 4, 8, 3
 LOSS_TYPES = ("grpo", "dapo", "dr_grpo", "bnpo")
 
 
-class Sharded(ABCGRPOTrainer):
-    """Weights sharded by FSDP2. A shim: accelerate drops its FSDP options on CPU, and would wrap the model in DDP.
-
-    Everything after the wrapping is the trainer's own: its loss, its accumulation, its optimizer, on DTensors.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        model: Any = self.model
-        for layer in model.model.layers:
-            fully_shard(layer)
-        fully_shard(model)
-        self.accelerator.prepare_model = lambda model, **_: model
-
-
-def train(host: type[ABCGRPOTrainer] = ABCGRPOTrainer, **options: Any) -> dict[str, Any]:
-    """Train for three optimizer steps; the weights before and after, what was logged, what this process saw."""
+def build(host: type[ABCGRPOTrainer] = ABCGRPOTrainer, rewards: list[float] | None = None, **options: Any):
+    """The trainer of three optimizer steps; `rewards` gets those that this process computes."""
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     answers = _answers()
-    rewards: list[float] = []
 
     def reward(**columns) -> list[float | None]:
         scored = TASK.reward(**columns)
-        rewards.extend(scored)
+        if rewards is not None:
+            rewards.extend(scored)
         return scored
 
     settings = {
@@ -88,14 +73,19 @@ def train(host: type[ABCGRPOTrainer] = ABCGRPOTrainer, **options: Any) -> dict[s
         rollout_func=partial(_rollout, {row["prompt"]: texts for row, texts in answers}),
     )
     trainer.remove_callback(PrinterCallback)
-    sharded = [name for name, weight in trainer.model.named_parameters() if isinstance(weight, DTensor)]
-    before = _whole(trainer.model)
+    return trainer
+
+
+def train(**options: Any) -> dict[str, Any]:
+    """Train for three optimizer steps; the weights before and after, what was logged, what this process saw."""
+    rewards: list[float] = []
+    trainer = build(rewards=rewards, **options)
+    before = weights(trainer.model)
     trainer.train()
     return {
         "processes": trainer.accelerator.num_processes,
-        "sharded": sharded,
         "before": before,
-        "after": _whole(trainer.model),
+        "after": weights(trainer.model),
         "logs": [entry for entry in trainer.state.log_history if "loss" in entry],
         "rewards": rewards,
     }
@@ -124,12 +114,20 @@ def _rollout(answers: dict[str, list[str]], prompts: list[str], trainer: Any) ->
     }
 
 
-def _whole(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """Copies of the weights, gathered where they are sharded."""
-    return {
-        name: (weight.full_tensor() if isinstance(weight, DTensor) else weight).detach().clone()
-        for name, weight in model.named_parameters()
-    }
+def weights(model: Any) -> dict[str, torch.Tensor]:
+    """Copies of the weights, by FSDP2 or DeepSpeed gathered where they are shared out."""
+    named = {name.removeprefix("module."): weight for name, weight in model.named_parameters()}
+    if any(hasattr(weight, "ds_id") for weight in named.values()):
+        import deepspeed
+
+        gathered = deepspeed.zero.GatheredParameters(list(named.values()))
+    else:
+        gathered = nullcontext()
+    with gathered:
+        return {
+            name: (weight.full_tensor() if isinstance(weight, DTensor) else weight).detach().clone()
+            for name, weight in named.items()
+        }
 
 
 def train_straddled(**options: Any) -> dict[str, Any]:
@@ -152,7 +150,6 @@ class FromTheFirst(Estimator):
 
 def main(folder: Path) -> None:
     runs = {loss_type: train(loss_type=loss_type) for loss_type in LOSS_TYPES}
-    runs["fsdp2"] = train(Sharded, loss_type="grpo")
     runs["straddled"] = train_straddled()
     torch.save(runs, folder / f"{os.environ['RANK']}.pt")
 

@@ -1,11 +1,8 @@
 """vLLM as a sampler of evaluations, in the process and behind a server, beside transformers."""
 
 import json
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 
 import pytest
 import torch
@@ -18,7 +15,7 @@ from abcgrpo.evaluation.samplers import open_sampler
 from abcgrpo.evaluation.sampling import Sampling
 from abcgrpo.tasks.countdown import BASE_MODEL, generate
 from abcgrpo.tasks.generated import distinct_rows
-from tests.vllm.cpu import ENVIRONMENT, environment
+from tests.vllm.cpu import ENVIRONMENT, environment, served
 from tests.vllm.padded_heads import pad_heads
 
 GREEDY = Sampling(temperature=0.0, max_new_tokens=48)
@@ -73,43 +70,23 @@ def test_seeds_repeat(inside):
 
 @pytest.fixture(scope="module")
 def server(base, tmp_path_factory):
-    """`vllm serve` on loopback."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", base, "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--dtype", "float32", "--enforce-eager", "--max-model-len", "128"]
-    log = tmp_path_factory.mktemp("server") / "log.txt"
-    url = f"http://127.0.0.1:{port}/v1"
-    with log.open("w") as output:
-        process = subprocess.Popen(command, env=environment(), stdout=output, stderr=output)
-    try:
-        deadline = time.monotonic() + 420
-        while True:
-            assert process.poll() is None, log.read_text()[-3000:]
-            assert time.monotonic() < deadline, log.read_text()[-3000:]
-            try:
-                urllib.request.urlopen(f"{url}/models", timeout=5)
-                break
-            except OSError:
-                time.sleep(0.5)
-        yield url
-    finally:
-        process.terminate()
-        process.wait(timeout=60)
+    with served(base, tmp_path_factory.mktemp("server") / "log.txt") as url:
+        yield f"{url}/v1"
 
 
-def test_a_server_answers_as_transformers_does(base, server, expected, tmp_path):
-    """Through the command line, as a user would."""
-    command = [sys.executable, "-m", "abcgrpo", "evaluate", base, "--server", server, "--temperature", "0"]
-    command += ["--questions", "64", "--samples", "1", "--output", str(tmp_path / "served")]
-    local = [sys.executable, "-m", "abcgrpo", "evaluate", base, "--temperature", "0", "--questions", "64"]
-    local += ["--samples", "1", "--output", str(tmp_path / "local")]
-    for each in (command, local):
-        done = subprocess.run(each, env=environment(), capture_output=True, text=True, timeout=600)
+def test_every_sampler_of_the_command_line_answers_alike(base, server, expected, tmp_path):
+    samplers = {"served": ("--server", server), "vllm": ("--sampler", "vllm"), "transformers": ()}
+    texts = {}
+    for name, chosen in samplers.items():
+        command = [sys.executable, "-m", "abcgrpo", "evaluate", base, "--temperature", "0", "--questions", "64"]
+        command += ["--samples", "1", "--output", str(tmp_path / name), *chosen]
+        done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, done.stdout + done.stderr
-    files = [sorted((tmp_path / name).glob("**/samples*"))[0] for name in ("served", "local")]
-    lines = [[json.loads(line) for line in file.read_text().splitlines()] for file in files]
-    assert [line["text"] for line in lines[0]] == [line["text"] for line in lines[1]]
+        (file,) = (tmp_path / name).glob("**/samples*")
+        texts[name] = [json.loads(line)["text"] for line in file.read_text().splitlines()]
+    assert len(texts["transformers"]) == 64
+    assert texts["served"] == texts["vllm"] == texts["transformers"]
+    (noted,) = (tmp_path / "vllm").glob("**/evaluation.json")
+    assert json.loads(noted.read_text())["dtype"] == "float32"
     answers = open_sampler("server", base, GREEDY, url=server).sample(PROMPTS, SEEDS)
     assert [answer.text for answer in answers] == [answer.text for answer in expected]

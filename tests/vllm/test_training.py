@@ -1,4 +1,4 @@
-"""TRL's colocated vLLM under our trainer, on a CPU: the sampler has the trainer's weights, and the loss is TRL's."""
+"""vLLM under our trainer on a CPU, colocated and served: the sampler has the trainer's weights, the loss is TRL's."""
 
 import json
 import subprocess
@@ -10,9 +10,12 @@ import pytest
 pytest.importorskip("vllm", reason="vLLM has an environment of its own: make test-vllm")
 
 from abcgrpo.tasks.countdown import BASE_MODEL
-from tests.vllm.cpu import environment
+from tests.vllm.cpu import UNPACKED, environment, served
 from tests.vllm.padded_heads import pad_heads
 from tests.vllm.training import QUESTIONS
+
+DEVELOPMENT = UNPACKED | {"VLLM_SERVER_DEV_MODE": "1"}
+"""TRL asks the server for its configuration, and has it load weights."""
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +27,7 @@ def start(base, output, **options) -> subprocess.Popen:
     command = [sys.executable, "-m", "tests.vllm.training", str(base), str(output), json.dumps(options)]
     output.mkdir(parents=True, exist_ok=True)
     log = (output / "log.txt").open("a")
-    return subprocess.Popen(command, env=environment(), stdout=log, stderr=log)
+    return subprocess.Popen(command, env=environment(**UNPACKED), stdout=log, stderr=log)
 
 
 def train(base, output, **options) -> dict:
@@ -43,6 +46,14 @@ def test_after_training_the_sampler_answers_as_the_trained_model(trained):
     assert trained["sampler_is_base"] == trained["trained_is_base"] < QUESTIONS / 2
 
 
+def test_the_sampler_computes_in_the_trainers_numbers(trained, base, tmp_path):
+    """Left to itself vLLM takes bfloat16 for this checkpoint; so it does under TRL's own trainer."""
+    assert trained["sampler_dtype"] == "float32"
+    stock = train(base, tmp_path, trainer="trl", max_steps=1, vllm_importance_sampling_correction=True)
+    first, other = (run["logs"][0]["sampling/sampling_logp_difference/mean"] for run in (trained, stock))
+    assert first < 1e-4 < other
+
+
 def test_without_synchronization_it_answers_as_the_base(base, tmp_path):
     found = train(base, tmp_path, synchronized=False, max_steps=8)
     assert found["sampler_is_base"] == QUESTIONS
@@ -59,7 +70,7 @@ def test_the_sampler_and_the_trainer_agree_on_log_probs(trained):
 
 def test_the_loss_under_every_correction_is_trls_own(base, tmp_path):
     """With GRPO's bounds, and a sampler in bfloat16, so that the corrections are not 1."""
-    corrected = {"sampler_dtype": "bfloat16", "vllm_importance_sampling_clip_max": 1.05}
+    corrected = {"vllm_dtype": "bfloat16", "vllm_importance_sampling_clip_max": 1.05}
     found = train(base, tmp_path, compare_losses=True, rule="grpo", **corrected)["losses"]
     assert len(found) == 4
     for mode, losses in found.items():
@@ -69,7 +80,7 @@ def test_the_loss_under_every_correction_is_trls_own(base, tmp_path):
     assert len({round(losses["ours"], 6) for losses in found.values()}) == 4
 
 
-def test_a_killed_run_goes_on(base, tmp_path):
+def test_a_killed_run_goes_on(trained, base, tmp_path):
     options = {"save_strategy": "steps", "save_steps": 5, "max_steps": 12}
     process = start(base, tmp_path, **options)
     try:
@@ -84,3 +95,14 @@ def test_a_killed_run_goes_on(base, tmp_path):
     found = train(base, tmp_path, resume=True, **options)
     assert [log["step"] for log in found["logs"] if "loss" in log] == list(range(1, 13))
     assert found["sampler_is_trained"] == QUESTIONS > found["sampler_is_base"]
+    assert found["weights"] == trained["weights"]
+
+
+def test_a_server_gets_the_trained_weights(base, tmp_path):
+    """TRL's server mode; a file takes the place of NCCL."""
+    with served(str(base), tmp_path / "server.txt", "--logprobs-mode", "processed_logprobs", **DEVELOPMENT) as url:
+        options = {"vllm_mode": "server", "vllm_server_base_url": url, "max_steps": 8}
+        found = train(base, tmp_path / "run", **options)
+        assert found["sampler_dtype"] == "float32"
+        assert found["sampler_is_trained"] == QUESTIONS
+        assert found["sampler_is_base"] == found["trained_is_base"] < QUESTIONS / 2

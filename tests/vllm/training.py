@@ -6,6 +6,7 @@ OUTPUT/result.json gets the logs, and how many greedy answers of the sampler are
 base.
 """
 
+import hashlib
 import json
 import sys
 from functools import partial
@@ -22,7 +23,7 @@ from abcgrpo import Boundaries
 from abcgrpo.tasks.countdown import TASK, generate
 from abcgrpo.tasks.generated import distinct_rows
 from abcgrpo.trl import ABCGRPOConfig, ABCGRPOTrainer
-from tests.vllm.cpu import keep_weights_unpacked
+from tests.vllm.cpu import send_weights_by_file
 
 TRAINERS = {"ours": (ABCGRPOTrainer, ABCGRPOConfig), "trl": (GRPOTrainer, GRPOConfig)}
 MODES = ("token_truncate", "token_mask", "sequence_truncate", "sequence_mask")
@@ -39,12 +40,25 @@ def greedy_of_model(model, tokenizer, prompts: list[list[int]]) -> list[list[int
     return [answer[: answer.index(end) + 1] if end in answer else answer for answer in answers]
 
 
+def greedy_of_sampler(trainer: GRPOTrainer, prompts: list[list[int]]) -> list[list[int]]:
+    """Answers of the vLLM that the trainer samples from."""
+    if trainer.vllm_mode == "server":
+        answered = trainer.vllm_generation.vllm_client.generate(prompts, temperature=0.0, max_tokens=48, n=1)
+        return answered["completion_ids"]
+    given = [{"prompt_token_ids": prompt} for prompt in prompts]
+    greedy = SamplingParams(temperature=0, max_tokens=48)
+    return [
+        list(each.outputs[0].token_ids) for each in trainer.vllm_generation.llm.generate(given, greedy, use_tqdm=False)
+    ]
+
+
 def main(model_path: str, output: Path, options: dict) -> None:
-    keep_weights_unpacked()
     trainer_class, config_class = TRAINERS[options.pop("trainer", "ours")]
-    dtype, synchronized = options.pop("sampler_dtype", "float32"), options.pop("synchronized", True)
+    synchronized = options.pop("synchronized", True)
     resume, compared = options.pop("resume", None), options.pop("compare_losses", False)
-    generation.LLM = partial(generation.LLM, dtype=dtype, enforce_eager=True)
+    generation.LLM = partial(generation.LLM, enforce_eager=True)
+    if options.get("vllm_mode") == "server":
+        send_weights_by_file(output)
     if not synchronized:
         generation.VLLMGeneration.sync_weights = lambda self: None
     settings = {
@@ -80,12 +94,7 @@ def main(model_path: str, output: Path, options: dict) -> None:
 
     trainer.vllm_generation.sync_weights()
     prompts = [tokenizer(row["problem"])["input_ids"] for row in distinct_rows(generate, "test", QUESTIONS, 1)]
-    sampled = trainer.vllm_generation.llm.generate(
-        [{"prompt_token_ids": prompt} for prompt in prompts],
-        SamplingParams(temperature=0, max_tokens=48),
-        use_tqdm=False,
-    )
-    answers = [list(each.outputs[0].token_ids) for each in sampled]
+    answers = greedy_of_sampler(trainer, prompts)
     trained = greedy_of_model(trainer.accelerator.unwrap_model(trainer.model), tokenizer, prompts)
     base = greedy_of_model(AutoModelForCausalLM.from_pretrained(model_path, dtype=torch.float32), tokenizer, prompts)
 
@@ -95,11 +104,21 @@ def main(model_path: str, output: Path, options: dict) -> None:
     result = {
         "logs": trainer.state.log_history,
         "step": trainer.state.global_step,
+        "sampler_dtype": getattr(trainer, "sampler_dtype", None),
+        "weights": digest(trainer.accelerator.unwrap_model(trainer.model)),
         "sampler_is_trained": equal(answers, trained),
         "sampler_is_base": equal(answers, base),
         "trained_is_base": equal(trained, base),
     }
     write(output, result)
+
+
+def digest(model: torch.nn.Module) -> str:
+    """Of every bit of the weights."""
+    found = hashlib.sha256()
+    for weight in model.parameters():
+        found.update(weight.detach().numpy().tobytes())
+    return found.hexdigest()
 
 
 def write(output: Path, result: dict) -> None:

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from abcgrpo.boundaries import Boundaries
+from abcgrpo.quadrants import MOVED, clip_events
 from abcgrpo.rules.parameter import parameter
 from abcgrpo.rules.rule import AdaptiveRule
 from abcgrpo.tokens import Tokens
 
 THRESHOLDS = ("eps_pos_high", "eps_pos_low", "eps_neg_high", "eps_neg_low")
-"""In the order of the measured sums: Q1, Q2, Q4, Q3."""
-STILL = 1e-3
-"""A ratio this close to 1 is rounding, as in the first mini-batch of a rollout: the token is in no quadrant."""
+QUADRANTS = ("q1", "q2", "q4", "q3")
+"""Of each threshold; the order of the measured sums."""
 
 
 @dataclass
@@ -73,19 +73,11 @@ class SelfTuned(AdaptiveRule):
     @torch.no_grad()
     def measure(self, tokens: Tokens) -> dict[str, Tensor]:
         """`tokens` and `clipped` of each quadrant; (4,) each."""
-        ratio, bounds = tokens.ratio, self.boundaries
-        good, bad = (tokens.advantages > 0) & tokens.mask, (tokens.advantages < 0) & tokens.mask
-        above, below = ratio > 1 + STILL, ratio < 1 - STILL
-        members = (good & above, good & below, bad & above, bad & below)
-        beyond = (
-            ratio > 1 + bounds.eps_pos_high,
-            ratio < 1 - bounds.eps_pos_low,
-            ratio > 1 + bounds.eps_neg_high,
-            ratio < 1 - bounds.eps_neg_low,
-        )
-        clipped = [(inside & outside).sum() for inside, outside in zip(members, beyond, strict=True)]
+        seen = (tokens.ratio, tokens.advantages, tokens.mask)
+        inside, beyond = clip_events(*seen, MOVED), clip_events(*seen, self.boundaries)
+        clipped = [(getattr(inside, name) & getattr(beyond, name)).sum() for name in QUADRANTS]
         return {
-            "tokens": torch.stack([inside.sum() for inside in members]).double(),
+            "tokens": torch.stack([getattr(inside, name).sum() for name in QUADRANTS]).double(),
             "clipped": torch.stack(clipped).double(),
         }
 

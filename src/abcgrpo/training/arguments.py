@@ -87,7 +87,7 @@ def missing_here(arguments: FastGRPOConfig) -> list[str]:
     """What arguments ask for that this machine's environment lacks, a sentence each with what to do."""
     lacking = []
     if arguments.use_vllm and find_spec("vllm") is None:
-        lacking.append("use_vllm: vLLM is not installed here. Install what `pip install 'trl[vllm]'` brings.")
+        lacking.append("use_vllm: vLLM is not installed here. Install it with `pip install 'abcgrpo[vllm]'`.")
     available = get_available_reporting_integrations()
     lacking += [
         f"report_to: the tracker {name} is not installed here. Install it with `pip install {name}`, or leave it out."

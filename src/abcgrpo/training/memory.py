@@ -138,13 +138,14 @@ def _vllm(config: Any, arguments: Any, prompt_tokens: int | None, parameters: in
     if not arguments.use_vllm or arguments.vllm_mode != "colocate":
         return None
     _, kv_heads, head_size = _heads(config)
-    token = 2 * config.num_hidden_layers * kv_heads * head_size * 2
+    size = _bytes(arguments) if arguments.vllm_dtype == "auto" else 4 if arguments.vllm_dtype == "float32" else 2
+    token = 2 * config.num_hidden_layers * kv_heads * head_size * size
     return {
         "share_of_gpu": arguments.vllm_gpu_memory_utilization,
-        "weights_gib": _gib(2 * parameters / arguments.vllm_tensor_parallel_size),
-        "weights_formula": "2·P ÷ vllm_tensor_parallel_size",
+        "weights_gib": _gib(size * parameters / arguments.vllm_tensor_parallel_size),
+        "weights_formula": f"{size}·P ÷ vllm_tensor_parallel_size",
         "cache_gib_per_longest_response": _gib(token * _longest(arguments, prompt_tokens)),
-        "cache_formula": "4·L·K·d · (longest prompt + max_completion_length)",
+        "cache_formula": f"{2 * size}·L·K·d · (longest prompt + max_completion_length)",
     }
 
 

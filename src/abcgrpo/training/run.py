@@ -150,6 +150,7 @@ def _manifest(recipe: Recipe, trainer: FastGRPOTrainer, output: Path, state: Pat
         **_rule_recorded(arguments),
         "seeds": {"seed": arguments.seed, "data_seed": arguments.data_seed},
         "processes": trainer.accelerator.num_processes,
+        **({"sampler_dtype": trainer.sampler_dtype} if trainer.sampler_dtype else {}),
         "environment": environment(),
     }
     if state is not None:

@@ -38,18 +38,21 @@ REFUSED_OPTIONS = {
 """TRL's loss options that this objective does not have, each with what to do instead. Left at TRL's default they are no
 statement; set to anything else they are an error, because the trainer would not follow them."""
 
+SAMPLER_DTYPES = ("auto", "bfloat16", "float16", "float32")
+
 MEANS_OFF = {"router_aux_loss_coef": (0.0,)}
 """Values beside TRL's default that ask for nothing."""
 
 
 @dataclass
 class FastGRPOConfig(GRPOConfig):
-    """`trl.GRPOConfig` plus `update`, `generation`, `advantages` and what a long run needs to survive; all other fields
-    and defaults are TRL's.
+    """`trl.GRPOConfig` plus `update`, `generation`, `vllm_dtype`, `advantages` and what a long run needs to survive;
+    all other fields and defaults are TRL's.
 
     Raises:
-        ValueError: an unknown `update`, `generation` or estimator of advantages, one that conflicts with TRL's
-            `scale_rewards` or `multi_objective_aggregation`, or an invalid limit of a guard.
+        ValueError: an unknown `update`, `generation`, `vllm_dtype` or estimator of advantages, one that conflicts with
+            TRL's `scale_rewards` or `multi_objective_aggregation`, a `vllm_dtype` that nothing would follow, or an
+            invalid limit of a guard.
     """
 
     advantages: dict[str, Any] | str | None = field(
@@ -76,6 +79,14 @@ class FastGRPOConfig(GRPOConfig):
         metadata={
             "help": "How answers are drawn from a model on a CPU: `fast` (the same distribution with less work) or "
             "`stock` (transformers' own loop, and its use of random numbers)."
+        },
+    )
+
+    vllm_dtype: str = field(
+        default="auto",
+        metadata={
+            "help": "In which numbers the colocated vLLM computes: `auto` (those of the trainer's forward pass), "
+            "`bfloat16`, `float16` or `float32`. A vLLM server takes `--dtype` where it is started."
         },
     )
 
@@ -126,6 +137,13 @@ class FastGRPOConfig(GRPOConfig):
             raise ValueError(f"update must be 'fast' or 'stock', got {self.update!r}")
         if self.generation not in ("fast", "stock"):
             raise ValueError(f"generation must be 'fast' or 'stock', got {self.generation!r}")
+        if self.vllm_dtype not in SAMPLER_DTYPES:
+            raise ValueError(f"vllm_dtype must be one of {', '.join(SAMPLER_DTYPES)}, got {self.vllm_dtype!r}")
+        if self.vllm_dtype != "auto" and not (self.use_vllm and self.vllm_mode == "colocate"):
+            raise ValueError(
+                f"vllm_dtype={self.vllm_dtype!r} has no effect without use_vllm and vllm_mode='colocate': a vLLM "
+                f"server takes --dtype where it is started, and transformers samples in the trainer's numbers."
+            )
         self._check_guards()
         _ = self.shadows
         self.advantages = self._record("advantages", resolve_estimator)

@@ -17,6 +17,7 @@ from abcgrpo.trl.config import FastGRPOConfig, model_name
 from abcgrpo.trl.guards import NumberGuards, RewardGuards
 from abcgrpo.trl.measurement import Measurement
 from abcgrpo.trl.resume import ResumableGRPOTrainer, Resume
+from abcgrpo.trl.sampler import sampler_dtype, sampler_in_chosen_dtype
 from abcgrpo.trl.shadow_measurement import ShadowMeasurement
 from abcgrpo.trl.token_record import TokenRecord
 from abcgrpo.trl.update import FastUpdate, Parts
@@ -55,22 +56,25 @@ class FastGRPOTrainer(ResumableGRPOTrainer):
         rollout_func=None,
         environment_factory=None,
     ) -> None:
-        super().__init__(
-            model=model,
-            reward_funcs=reward_funcs,
-            args=self._arguments(model, args),
-            train_dataset=train_dataset,
-            eval_dataset=eval_dataset,
-            processing_class=processing_class,
-            reward_processing_classes=reward_processing_classes,
-            callbacks=callbacks,
-            optimizers=optimizers,
-            quantization_config=quantization_config,
-            peft_config=peft_config,
-            tools=tools,
-            rollout_func=rollout_func,
-            environment_factory=environment_factory,
-        )
+        with sampler_in_chosen_dtype(self):
+            super().__init__(
+                model=model,
+                reward_funcs=reward_funcs,
+                args=self._arguments(model, args),
+                train_dataset=train_dataset,
+                eval_dataset=eval_dataset,
+                processing_class=processing_class,
+                reward_processing_classes=reward_processing_classes,
+                callbacks=callbacks,
+                optimizers=optimizers,
+                quantization_config=quantization_config,
+                peft_config=peft_config,
+                tools=tools,
+                rollout_func=rollout_func,
+                environment_factory=environment_factory,
+            )
+        self.sampler_dtype = sampler_dtype(self)
+        """In which numbers vLLM samples; None on processes that are not the first, and where transformers samples."""
         self._passing: LossPass | None = None
         self.fast_update = FastUpdate(self)
         self.reward_guards = RewardGuards(self)

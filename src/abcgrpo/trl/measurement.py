@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from abcgrpo.event_shares import QUADRANTS, clip_shares
-from abcgrpo.quadrants import clip_events
+from abcgrpo.quadrants import MOVED, clip_events
 from abcgrpo.tokens import importance_ratio
 from abcgrpo.trl.batch import loss_mask
 from abcgrpo.trl.component import Component, LossPass, Metrics
@@ -26,6 +26,7 @@ class Measurement(Component):
     | metric                   | meaning                                                                        |
     |--------------------------|--------------------------------------------------------------------------------|
     | `clip/q1` … `clip/q4`    | clip events of the quadrant ÷ all completion tokens                            |
+    | `quadrant/q1` …          | tokens of the quadrant, |r − 1| > 0.001, ÷ all completion tokens               |
     | `clip_share/q1` …        | clip events of the quadrant ÷ those of all quadrants; absent without an event  |
     | `prefix/shared`          | tokens that other responses of the group wrote after the same prefix ÷ all     |
     | `prefix/over_punished`   | of the Q3 and Q4 events, those whose prefix, the token included, was worth no  |
@@ -61,6 +62,7 @@ class Measurement(Component):
         self._add("tokens", mask.sum())
         events = clip_events(ratio, passed.batch["advantages"], mask)
         self._add("events", events.counts())
+        self._add("quadrants", clip_events(ratio, passed.batch["advantages"], mask, MOVED).counts())
         if "prefix_leaves" in passed.batch:  # a rollout for training that went through TRL's own scoring
             self._add("shared", ((passed.batch["prefix_leaves"] > 1) & mask.bool()).sum())
             self._add("over_punished", ((events.q3 | events.q4) & (passed.batch["prefix_gain"] >= 0)).sum())
@@ -85,8 +87,9 @@ class Measurement(Component):
         reduce, gather = self.trainer.accelerator.reduce, self.trainer.accelerator.gather
         sums = {name: cast(Tensor, reduce(value, "sum")) for name, value in sorted(self._sums.items())}
         events, tokens = sums.pop("events"), sums.pop("tokens").clamp(min=1)
-        for quadrant, count in zip(QUADRANTS, events.tolist(), strict=True):
-            metrics[f"clip/{quadrant}"].append(count / tokens.item())
+        for name, counts in (("clip", events), ("quadrant", sums.pop("quadrants"))):
+            for quadrant, count in zip(QUADRANTS, counts.tolist(), strict=True):
+                metrics[f"{name}/{quadrant}"].append(count / tokens.item())
         for quadrant, share in zip(QUADRANTS, clip_shares([events.tolist()]) or (), strict=False):
             metrics[f"clip_share/{quadrant}"].append(share)
         if "shared" in sums:

@@ -26,11 +26,12 @@ class NumberGuards(Component):
     cause: the first token whose log-prob, ratio or advantage is not finite, with its prompt; or, where these are all
     finite, that the loss or the gradient is not, with the token of the largest ratio.
 
-    With a gradient scaler (fp16) overflows belong to its search for a scale, and are left to it.
+    With a gradient scaler (fp16) overflows belong to its search for a scale, and are left to it. DeepSpeed steps before
+    anything else sees the gradient, and leaves a step out by itself where the gradient is not finite.
 
     Raises:
-        UserError: `max_skipped_in_a_row` steps in a row are skipped; or one has to be under DeepSpeed, which has taken
-            its step by then.
+        UserError: `max_skipped_in_a_row` steps in a row are skipped; or DeepSpeed has taken a step whose loss or
+            log-probs are not finite.
     """
 
     name = "numbers"
@@ -88,9 +89,13 @@ class NumberGuards(Component):
         self.skipped_in_a_row += 1
         step = self.trainer.state.global_step + 1
         cause = self._cause()
-        if self.trainer.is_deepspeed_enabled:
-            raise UserError(f"Step {step} has numbers that are not finite, and DeepSpeed has taken it: {cause}.")
-        model.zero_grad(set_to_none=True)  # without a gradient an optimizer leaves weights and state as they are
+        if not self.trainer.is_deepspeed_enabled:
+            model.zero_grad(set_to_none=True)  # without a gradient an optimizer leaves weights and state as they are
+        elif model.was_step_applied():
+            raise UserError(
+                f"Step {step} has numbers that are not finite, and DeepSpeed has taken it: "
+                f"{cause or 'on another process'}. The weights are spoilt; the last checkpoint is from before."
+            )
         if cause:
             logger.warning("Step %d is skipped: %s.", step, cause)
         if self.skipped_in_a_row >= self._most_in_a_row:

@@ -6,6 +6,7 @@ import torch
 import transformers
 import trl
 from datasets import Dataset
+from torch.distributed.fsdp import FSDPModule
 
 from abcgrpo.files import without_secrets
 
@@ -33,12 +34,13 @@ NEVER = {"model", "optim"}
 def configuration_of(trainer: Any) -> dict[str, Any]:
     """Of which run a state is: arguments but for secrets, processes, model, data and rewards."""
     model = trainer.accelerator.unwrap_model(trainer.model)
-    count = sum(parameter.numel() for parameter in model.parameters())
+    kind = next(kind for kind in type(model).__mro__ if not issubclass(kind, FSDPModule))  # FSDP2 makes one of its own
+    count = sum(getattr(parameter, "ds_numel", parameter.numel()) for parameter in model.parameters())  # ZeRO-3: 0 here
     data = trainer.train_dataset
     return {
         **without_secrets(trainer.args.to_dict()),
         "processes": trainer.accelerator.num_processes,
-        "model": f"{type(model).__name__} with {count} parameters",
+        "model": f"{kind.__name__} with {count} parameters",
         "training set": f"{len(data)} rows, {data._fingerprint}" if isinstance(data, Dataset) else "a stream",
         "rewards": list(trainer.reward_func_names),
     }
