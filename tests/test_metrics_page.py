@@ -40,7 +40,9 @@ def logged(tmp_path_factory) -> set[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(directory)
         patch.setattr("sys.argv", ["abcgrpo", "train", "recipe.yaml", *options])
-        main()
+        with pytest.raises(SystemExit) as ended:
+            main()
+    assert not ended.value.code
     lines = (directory / "out" / "metrics.jsonl").read_text().splitlines()
     return {name for line in lines for name in json.loads(line)}
 
