@@ -20,6 +20,11 @@ DEEPSPEED_READY := $(DEEPSPEED)/.ready
 OLDEST := .oldest
 OLDEST_READY := $(OLDEST)/.ready
 
+# The tests run in as many processes as this, of one thread each: one per core. Each process begins with its part of the list
+# and takes from the end of another's when it is through, so that neighbours still share what is made once.
+PROCESSES ?= 2
+PYTEST := -m pytest -n $(PROCESSES) --dist worksteal
+
 .PHONY: help quickstart test test-fast test-oldest test-deepspeed test-verl test-engines test-vllm gpu verl-end-to-end docs check format clean
 
 help:  ## Show this list
@@ -29,19 +34,19 @@ quickstart: $(READY)  ## Train GRPO and ABC-GRPO on countdown, measure both, wri
 	$(BIN)/abcgrpo run quickstart
 
 test: $(READY)  ## Run every test
-	$(BIN)/python -m pytest
+	$(BIN)/python $(PYTEST)
 
 test-fast: $(READY)  ## Run the tests that take seconds
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python $(PYTEST) -m "not slow"
 
 test-oldest: $(OLDEST_READY)  ## Run the trainer's fast tests with the oldest supported transformers
-	PYTHONPATH=$(OLDEST) $(BIN)/python -m pytest -m "not slow" tests/trl
+	PYTHONPATH=$(OLDEST) $(BIN)/python $(PYTEST) -m "not slow" tests/trl
 
 test-deepspeed: $(DEEPSPEED_READY)  ## Train with DeepSpeed's ZeRO-2 and ZeRO-3 on two CPU processes
 	PYTHONPATH=$(DEEPSPEED) $(BIN)/python -m pytest tests/sharding -k zero
 
 test-verl: $(VERL_READY)  ## Run the tests against verl, in an environment of its own (2 GB)
-	$(VERL_VENV)/bin/python -m pytest tests/verl
+	$(VERL_VENV)/bin/python $(PYTEST) tests/verl
 
 test-engines: $(ENGINES_READY)  ## Run the adapters inside SkyRL, torchtitan and Tinker's client, in an environment of their own (6 GB)
 	$(ENGINES_VENV)/bin/python -m pytest tests/engines
@@ -107,5 +112,5 @@ $(ENGINES_READY): pyproject.toml constraints-engines.txt
 $(VERL_READY): pyproject.toml constraints-verl.txt
 	$(PYTHON) -m venv $(VERL_VENV)
 	$(VERL_VENV)/bin/python -m pip install --quiet --upgrade pip
-	$(VERL_VENV)/bin/python -m pip install --quiet -c constraints-verl.txt -e ".[verl]" pytest
+	$(VERL_VENV)/bin/python -m pip install --quiet -c constraints-verl.txt -e ".[verl]" pytest pytest-xdist
 	touch $@

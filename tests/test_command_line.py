@@ -47,7 +47,7 @@ def abcgrpo(*arguments: str, cwd: Path) -> subprocess.CompletedProcess:
     """Run a command of this package."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     command = [sys.executable, "-m", "abcgrpo", *arguments]
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=600)
 
 
 def test_help_teaches_without_loading_torch(tmp_path):

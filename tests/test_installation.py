@@ -18,7 +18,7 @@ def resolve(*arguments: str, python: str = "3.11") -> dict[str, str]:
     """
     command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-header", "--no-annotate"]
     command += ["--python-version", python, "--python-platform", "x86_64-unknown-linux-gnu", *arguments]
-    found = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    found = subprocess.run(command, capture_output=True, text=True, timeout=600)
     if "error sending request" in found.stderr or "Failed to fetch" in found.stderr:
         pytest.skip("the package index does not answer")
     if found.returncode:

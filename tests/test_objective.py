@@ -197,6 +197,17 @@ def test_misuse_is_refused():
         importance_ratio(two_by_three, two_by_three, mask, level="word")
     with pytest.raises(ValueError, match="reduction"):
         aggregate(two_by_three, mask, "median")
+    for name, reduction in (("grpo", "sequence_mean"), ("dapo", "token_mean"), ("bnpo", "token_mean")):
+        with pytest.raises(ValueError, match=f"TRL's loss_type='{name}' is \"{reduction}\" here"):
+            aggregate(two_by_three, mask, name)
+    rows = torch.ones(2)
+    for rule in (0.2, "grpo", None):
+        with pytest.raises(ValueError, match=r"rule must be a clipping rule, such as .*resolve_rule\('grpo'\)"):
+            policy_loss(two_by_three, two_by_three, rows, mask, rule)
+    with pytest.raises(ValueError, match=r"advantages must be a tensor, got list: torch\.tensor\(advantages\)"):
+        policy_loss(two_by_three, two_by_three, [1.0, -1.0], mask, Boundaries())
+    with pytest.raises(ValueError, match=r"mask must be a tensor of shape .* got list"):
+        policy_loss(two_by_three, two_by_three, rows, mask.tolist(), Boundaries())
     for options in ({"reduction": "dr_grpo"}, {"reduction": "token_mean", "max_length": 3}):
         with pytest.raises(ValueError, match="max_length"):
             aggregate(two_by_three, mask, **options)

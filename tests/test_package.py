@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 @pytest.mark.slow
 def test_recipes_templates_and_base_travel_in_the_wheel(tmp_path):
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(tmp_path), str(ROOT)]
-    subprocess.run(command, check=True, timeout=300)
+    subprocess.run(command, check=True, timeout=600)
     (wheel,) = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
     source = ROOT / "src"

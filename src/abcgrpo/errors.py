@@ -11,6 +11,14 @@ class UserError(ValueError):
     """
 
 
+def unknown_choice(option: str, value: object, known: Iterable[object]) -> UserError:
+    """The error for an option whose value is none of those that it has, suggesting the nearest."""
+    known = list(known)
+    nearest = difflib.get_close_matches(str(value), map(str, known), n=1, cutoff=0.5)
+    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+    return UserError(f"{option} is one of {', '.join(map(repr, known))}, not {value!r}.{hint}")
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str], where: str) -> UserError:
     """The error for a name that nothing has, suggesting the nearest one that exists."""
     known = sorted(known)

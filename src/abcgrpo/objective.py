@@ -17,6 +17,9 @@ from abcgrpo.tokens import RatioLevel, importance_ratio, masked, per_token, same
 
 Reduction = Literal["sequence_mean", "token_mean", "dr_grpo"]
 
+LOSS_TYPES = {"grpo": "sequence_mean", "bnpo": "token_mean", "dapo": "token_mean"}
+"""What TRL calls some reductions: `loss_type`."""
+
 
 def clipped_ratio(
     logprobs: Tensor,
@@ -104,7 +107,8 @@ def aggregate(
     elif reduction == "dr_grpo" and max_length is not None:
         per_response, count = summed / max_length, max(len(loss), 1)
     else:
-        raise ValueError(f'reduction must be "sequence_mean", "token_mean" or "dr_grpo", got {reduction!r}')
+        hint = f'. TRL\'s loss_type={reduction!r} is "{LOSS_TYPES[reduction]}" here' if reduction in LOSS_TYPES else ""
+        raise ValueError(f'reduction must be "sequence_mean", "token_mean" or "dr_grpo", got {reduction!r}{hint}')
     return per_response.sum() / (count if normalizer is None else normalizer)
 
 

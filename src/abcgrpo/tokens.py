@@ -95,7 +95,7 @@ def per_token(advantages: Tensor, like: Tensor) -> Tensor:
         ValueError: any other shape, or no tensor.
     """
     if not isinstance(advantages, Tensor):
-        raise ValueError(f"advantages must be a tensor, got {type(advantages).__name__}")
+        raise ValueError(f"advantages must be a tensor, got {type(advantages).__name__}: torch.tensor(advantages)")
     column = advantages.unsqueeze(-1) if advantages.dim() == 1 else advantages
     if column.dim() != 2 or column.shape[0] != like.shape[0] or column.shape[1] not in (1, like.shape[1]):
         raise ValueError(

@@ -55,7 +55,7 @@ def baseline_by_loop(groups: Groups) -> torch.Tensor:
     return found
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(1, 4), st.integers(1, 3), st.integers(1, 6), st.integers(0, 10**6), st.booleans())
 def test_the_optimal_baseline_is_its_definition(size, number, width, seed, weighted) -> None:
     torch.manual_seed(seed)

@@ -49,7 +49,7 @@ def brute_force(groups: Groups) -> tuple[list[list[float]], list[list[int]], lis
     return values, leaves, last_written
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(rollouts())
 def test_the_tree_is_that_of_brute_force(groups: Groups) -> None:
     values, leaves, lengths = brute_force(groups)
@@ -60,7 +60,7 @@ def test_the_tree_is_that_of_brute_force(groups: Groups) -> None:
     assert tree.leaves.tolist() == leaves
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(rollouts(), st.sampled_from(["tempo", "tree_rl", "value"]))
 def test_credit_is_its_formula(groups: Groups, form: str) -> None:
     values, leaves, _ = brute_force(groups)
@@ -80,7 +80,7 @@ def test_credit_is_its_formula(groups: Groups, form: str) -> None:
             assert found[row, t].item() == pytest.approx(expected, abs=1e-6)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(rollouts())
 def test_shared_tokens_are_divided_by_those_who_share_them(groups: Groups) -> None:
     _, leaves, _ = brute_force(groups)

@@ -50,6 +50,14 @@ MISTAKES = {
     "batches that do not divide": (("num_generations: 8", "num_generations: 5"), "do not fit together"),
     "a group of one": (("num_generations: 8", "num_generations: 1"), "at least 2 generations"),
     "more problems in a rollout than there are": (("num_problems: 32", "num_problems: 3"), "takes 4 problems"),
+    "more problems than can be made": (
+        ("countdown\nnum_problems: 32", "base-conversion\nnum_problems: 30000"),
+        "num_problems=30000, task base-conversion: 30,000 different problems are more than there are",
+    ),
+    "a level that there is not": (
+        (TRAINING, "training:\n  importance_sampling_level: tokens\n"), "not 'tokens'. Did you mean 'token'?"
+    ),
+    "a loss that there is not": ((TRAINING, "training:\n  loss_type: foo\n"), "loss_type is one of"),
     "no such model": (("_path: countdown-base", "_path: ./nowhere"), "There is no model at ./nowhere"),
     "a data set of countdown": ((TRAINING, "dataset_name: a/b\n" + TRAINING), "dataset_name has no effect"),
     "nothing saved": ((TRAINING, 'training:\n  save_strategy: "no"\n'), "would leave no model behind"),
@@ -139,6 +147,13 @@ RECIPE = "model_name_or_path: countdown-base\nnum_problems: 32\nper_device_train
         (("--max_completion_length", "0"), "no room for an answer"),
         (("--use_vllm", "true"), "vLLM is not installed here"),
         (("--save_strategy", "no"), "would leave no model behind"),
+        (
+            ("--task", "base-conversion", "--num-problems", "30000"),
+            "four of five have come before. Ask for at most 9,625.",
+        ),
+        (("--loss_type", "foo"), "abcgrpo: loss_type is one of"),
+        (("--model_name_or_path", "./nowhere"), "There is no model at ./nowhere"),
+        (("--model_name_or_path", "nobody/nothing"), "'nobody/nothing' cannot be loaded"),
     ],
 )
 def test_train_says_the_same(tmp_path, monkeypatch, capsys, option, message):

@@ -60,7 +60,7 @@ prompts_of_any_kind = st.lists(st.lists(st.integers(2, 11), min_size=1, max_size
 
 
 @given(prompts=prompts_of_any_kind, new=st.integers(1, 20), shortest=st.sampled_from([0, 2]))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_greedy_answers_are_those_of_transformers(model, prompts, new, shortest):
     """Prompts of any lengths, equal ones among them; rows end one after another."""
     config = options(new, do_sample=False, min_new_tokens=min(shortest, new))
@@ -221,7 +221,7 @@ def test_evaluation_uses_it(tmp_path, monkeypatch):
 
 
 @given(data=st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_cache_holds_what_the_original_holds(data):
     ours, original = RoomyLayer(), DynamicLayer()
     rows = 3

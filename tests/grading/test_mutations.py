@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from abcgrpo.grading import check_rows, grade_batch
@@ -99,7 +99,7 @@ def mutations(draw: st.DrawFn) -> tuple[str, str]:
     return gold, draw(st.sampled_from([text for text in found if text != gold]))
 
 
-relaxed = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+relaxed = settings(max_examples=20)
 
 
 @relaxed

@@ -14,7 +14,7 @@ def test_tasks_and_threaded_actors():
             answers = (r"\boxed{\sqrt{12}}", r"\boxed{9^{9^{9^9}}}", r"\boxed{\sqrt{13}}")
             return [grade(answer, r"2\sqrt{3}").reason for answer in answers]
 
-    ray.init(num_cpus=2, include_dashboard=False, logging_level="ERROR")
+    ray.init("local", num_cpus=2, include_dashboard=False, logging_level="ERROR")
     try:
         grader = ray.remote(Grader).options(max_concurrency=2).remote()
         found = ray.get([grader.reasons.remote(), grader.reasons.remote()])

@@ -57,6 +57,16 @@ def test_the_same_seed_gives_the_same_rows_and_training_shares_none_with_the_tes
 
 
 @pytest.mark.parametrize("name", GENERATED)
+def test_more_problems_than_there_are_are_refused_with_their_number(name, monkeypatch):
+    monkeypatch.setattr("abcgrpo.tasks.generated.WINDOW", 500)
+    monkeypatch.setattr("abcgrpo.tasks.generated.FEWEST_NEW", 0.96)  # where a few in a hundred have come before
+    with pytest.raises(UserError, match=rf"num_problems=10000000, task {name}: .*Ask for at most [0-9,]+") as refused:
+        get_task(name).training_rows(TrainingData(10**7, 0))
+    most = int(str(refused.value).rstrip(".").rpartition(" ")[2].replace(",", ""))
+    assert len(get_task(name).training_rows(TrainingData(most, 0))) == most
+
+
+@pytest.mark.parametrize("name", GENERATED)
 def test_a_base_reads_its_problems_and_has_room_for_its_answers(name):
     base, task = base_of(name), get_task(name)
     tokenizer = character_tokenizer(base.characters)

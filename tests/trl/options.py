@@ -1,15 +1,17 @@
 """What becomes of every field of `trl.GRPOConfig` and every argument of `trl.GRPOTrainer` in `abcgrpo.trl`.
 
-`python -m tests.trl.options` writes docs/trl-options.md from this file and the installed classes; `test_options.py`
-checks every row of it.
+`python -m tests.trl.options` writes docs/trl-options.md from this file; `test_options.py` holds this file against
+the installed classes, and checks every row of it.
 """
 
-import dataclasses
-import inspect
+import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from trl import GRPOConfig, GRPOTrainer
+from accelerate.parallelism_config import ParallelismConfig
+
+from tests.trl.trainers import abc_trainer
 
 PAGE = Path(__file__).parents[2] / "docs" / "trl-options.md"
 
@@ -138,8 +140,12 @@ REFUSED: dict[str, Any] = {
     "vespo_k_neg": 4.0,
     "vespo_lambda_neg": 3.0,
     "enable_jit_checkpoint": True,
+    "auto_find_batch_size": True,
 }
 """Each with a value that is refused; the page has the message."""
+
+TRAINED_WITH = "tests/trl/test_options.py::test_a_run_with_other_values_is_trls"
+HANDED_ON_TEST = "tests/trl/test_options.py::test_what_is_handed_on_arrives_as_in_trl"
 
 SHOWN: dict[str, str] = {
     "output_dir": "tests/trl/test_resume.py::test_small_checkpoints_and_one_rolling_state",
@@ -149,7 +155,6 @@ SHOWN: dict[str, str] = {
     "bf16": "tests/trl/test_options.py::test_bfloat16_is_autocast_as_in_trl",
     "use_cpu": "tests/trl/test_config.py::test_both_trainers_take_the_same_script",
     "report_to": "tests/trl/test_trackers.py::test_tensorboard",
-    "resume_from_checkpoint": "tests/trl/test_resume.py::test_from_every_step_to_the_same_end",
     "ignore_data_skip": "tests/trl/test_options.py::test_data_that_would_begin_anew_is_refused",
     "vllm_importance_sampling_correction": "tests/trl/test_identities.py::test_every_kind_of_rollout",
     "vllm_importance_sampling_mode": (
@@ -160,96 +165,99 @@ SHOWN: dict[str, str] = {
     "use_vllm": "tests/vllm/test_training.py",
 }
 
-WITHOUT_EFFECT: dict[str, str] = {
-    "label_smoothing_factor": "TRL's loss has no labels",
-    "label_names": "TRL's loss has no labels",
-    "length_column_name": "TRL's sampler of groups is used whatever it says",
-    "train_sampling_strategy": "TRL's sampler of groups is used whatever it says",
-    "average_tokens_across_devices": "the loss counts tokens over all processes by itself",
-    "include_for_metrics": "it belongs to compute_metrics, which TRL's trainer does not take",
-    "batch_eval_metrics": "it belongs to compute_metrics, which TRL's trainer does not take",
-    "eval_do_concat_batches": "it belongs to compute_metrics, which TRL's trainer does not take",
-    "do_train": "transformers keeps it for scripts and does not read it",
-    "do_predict": "transformers keeps it for scripts and does not read it",
-    "local_rank": "the launcher says it",
-    "use_transformers_paged": "TRL's former name of use_transformers_continuous_batching",
-    "vllm_importance_sampling_cap": "TRL's former name of vllm_importance_sampling_clip_max",
+NO_EFFECT: dict[str, tuple[Any, str]] = {
+    "label_smoothing_factor": (0.1, "the loss has no labels"),
+    "label_names": (["labels"], "the loss has no labels"),
+    "length_column_name": ("size", "prompts are drawn by TRL's own sampler, which repeats each for its group"),
+    "train_sampling_strategy": ("sequential", "as length_column_name; for the order of the data, shuffle_dataset"),
+    "average_tokens_across_devices": (False, "the loss counts the tokens of all processes by itself"),
+    "include_for_metrics": (["inputs"], "it belongs to compute_metrics, which TRL's trainer does not take"),
+    "batch_eval_metrics": (True, "as include_for_metrics"),
+    "eval_do_concat_batches": (False, "as include_for_metrics"),
+    "do_train": (True, "transformers keeps it for scripts, and does not read it"),
+    "do_predict": (True, "as do_train"),
+    "resume_from_checkpoint": (
+        "a-checkpoint",
+        "as do_train: `trainer.train(resume_from_checkpoint=…)` is what resumes",
+    ),
 }
-"""Fields that change nothing in TRL's own trainer either, and why."""
+"""A value of each, and why it changes nothing: in TRL's own trainer as in this one."""
 
-_VLLM = "with use_vllm, by TRL; [engines.md](engines.md) says what was run"
-_HUB = "by transformers; needs the hub"
-_DEVICE = "by transformers and accelerate; for accelerators"
-_PROCESSES = "by accelerate, with several processes"
-_RUN = "by transformers"
-PASSED_ON: dict[str, str] = {
-    "optim_target_modules": "by transformers, for optimizers of some layers",
-    "fp16": "by accelerate, for GPUs; overflows are left to its gradient scaler",
-    "tf32": _DEVICE,
-    "bf16_full_eval": _DEVICE,
-    "fp16_full_eval": _DEVICE,
-    "activation_checkpointing": "by accelerate, with FSDP",
-    "activation_checkpointing_kwargs": "by accelerate, with FSDP",
-    "torch_compile": _DEVICE,
-    "torch_compile_backend": _DEVICE,
-    "torch_compile_mode": _DEVICE,
-    "use_liger_kernel": "by transformers, which replaces layers of the model; needs liger-kernel",
-    "liger_kernel_config": "by transformers, which replaces layers of the model; needs liger-kernel",
-    "auto_find_batch_size": _DEVICE,
-    "log_on_each_node": _PROCESSES,
-    "log_level_replica": _PROCESSES,
-    "project": "by transformers, for trackers",
-    "trackio_space_id": _HUB,
-    "trackio_bucket_id": _HUB,
-    "trackio_static_space_id": _HUB,
-    "eval_use_gather_object": _PROCESSES,
-    "eval_accumulation_steps": _DEVICE,
-    "save_on_each_node": _PROCESSES,
-    "push_to_hub": "by transformers; needs the hub. A checkpoint is pushed when it is whole",
-    "hub_token": _HUB,
-    "hub_private_repo": _HUB,
-    "hub_model_id": _HUB,
-    "hub_strategy": _HUB,
-    "hub_always_push": _HUB,
-    "hub_revision": _HUB,
-    "restore_callback_states_from_checkpoint": _RUN,
-    "full_determinism": _DEVICE,
-    "accelerator_config": "by accelerate",
-    "parallelism_config": _PROCESSES,
-    "dataloader_multiprocessing_context": _RUN,
-    "dataloader_in_order": _RUN,
-    "remove_unused_columns": "by transformers; rewards get all columns while it is off, which is TRL's default",
-    "ddp_find_unused_parameters": _PROCESSES,
-    "ddp_bucket_cap_mb": _PROCESSES,
-    "ddp_broadcast_buffers": _PROCESSES,
-    "ddp_static_graph": _PROCESSES,
-    "ddp_timeout": _PROCESSES,
-    "fsdp_config": _PROCESSES,
-    "deepspeed": "by accelerate; [engines.md](engines.md) says what was run",
-    "ds3_gather_for_generation": "by accelerate; [engines.md](engines.md) says what was run",
-    "debug": _RUN,
-    "skip_memory_metrics": _RUN,
-    "vllm_mode": _VLLM,
-    "vllm_model_impl": _VLLM,
-    "vllm_enable_sleep_mode": _VLLM,
-    "vllm_structured_outputs_regex": _VLLM,
-    "vllm_server_base_url": _VLLM,
-    "vllm_server_host": _VLLM,
-    "vllm_server_port": _VLLM,
-    "vllm_server_timeout": _VLLM,
-    "vllm_group_port": _VLLM,
-    "vllm_gpu_memory_utilization": _VLLM,
-    "vllm_max_model_length": _VLLM,
-    "vllm_tensor_parallel_size": _VLLM,
-    "vllm_importance_sampling_clip_max": _VLLM,
-    "vllm_importance_sampling_clip_min": _VLLM,
-    "max_tool_calling_iterations": "by TRL, with tools",
-    "log_multimodal": "by TRL, for prompts with images",
-    "log_completions_hub_repo": _HUB,
-    "use_transformers_continuous_batching": "by TRL; rows are then padded as TRL has them, not packed",
-    "transformers_continuous_batching_config": "by TRL, with use_transformers_continuous_batching",
+_VLLM = "TRL, with use_vllm ([engines.md](engines.md))"
+_HUB = "transformers; needs the hub"
+_DEVICE = "transformers and accelerate, on accelerators"
+_PROCESSES = "accelerate, with several processes"
+_RUN = "transformers"
+HANDED_ON: dict[str, tuple[Any, str]] = {
+    "max_tool_calling_iterations": (2, "TRL, with tools"),
+    "optim_target_modules": (["q_proj"], "transformers, for optimizers of some layers"),
+    "fp16": (True, "accelerate, on GPUs; overflows are left to its gradient scaler"),
+    "tf32": (False, _DEVICE),
+    "bf16_full_eval": (True, _DEVICE),
+    "fp16_full_eval": (True, _DEVICE),
+    "activation_checkpointing": (True, "accelerate"),
+    "activation_checkpointing_kwargs": ({"use_reentrant": False}, "accelerate"),
+    "torch_compile": (True, _DEVICE),
+    "torch_compile_backend": ("eager", _DEVICE),
+    "torch_compile_mode": ("reduce-overhead", _DEVICE),
+    "use_liger_kernel": (True, "transformers, which replaces layers of the model; needs liger-kernel"),
+    "liger_kernel_config": ({"rope": False}, "as use_liger_kernel"),
+    "log_on_each_node": (False, _PROCESSES),
+    "log_level_replica": ("error", _PROCESSES),
+    "project": ("mine", "transformers, for trackers"),
+    "trackio_space_id": ("me/space", _HUB),
+    "trackio_bucket_id": ("me/bucket", _HUB),
+    "trackio_static_space_id": ("me/static", _HUB),
+    "eval_use_gather_object": (True, _PROCESSES),
+    "eval_accumulation_steps": (2, _DEVICE),
+    "save_on_each_node": (True, _PROCESSES),
+    "push_to_hub": (True, "transformers; needs the hub. A checkpoint is pushed when it is whole"),
+    "hub_token": ("hf_of_mine", _HUB),
+    "hub_private_repo": (True, _HUB),
+    "hub_model_id": ("me/model", _HUB),
+    "hub_strategy": ("end", _HUB),
+    "hub_always_push": (True, _HUB),
+    "hub_revision": ("other", _HUB),
+    "restore_callback_states_from_checkpoint": (True, _RUN),
+    "full_determinism": (True, _DEVICE),
+    "accelerator_config": ({"even_batches": False}, "accelerate"),
+    "parallelism_config": (ParallelismConfig(cp_size=2), _PROCESSES),
+    "dataloader_multiprocessing_context": ("spawn", _RUN),
+    "dataloader_in_order": (False, _RUN),
+    "remove_unused_columns": (True, "transformers; False, which is TRL's default, lets rewards have all columns"),
+    "ddp_find_unused_parameters": (True, _PROCESSES),
+    "ddp_bucket_cap_mb": (10, _PROCESSES),
+    "ddp_broadcast_buffers": (True, _PROCESSES),
+    "ddp_static_graph": (True, _PROCESSES),
+    "ddp_timeout": (60, _PROCESSES),
+    "fsdp_config": ({"min_num_params": 1}, _PROCESSES),
+    "deepspeed": ({"zero_optimization": {"stage": 2}}, "accelerate ([engines.md](engines.md))"),
+    "ds3_gather_for_generation": (False, "TRL, with DeepSpeed"),
+    "local_rank": (0, "the launcher, which sets it"),
+    "debug": ("underflow_overflow", _RUN),
+    "skip_memory_metrics": (False, _RUN),
+    "vllm_mode": ("server", _VLLM),
+    "vllm_model_impl": ("transformers", _VLLM),
+    "vllm_enable_sleep_mode": (True, _VLLM),
+    "vllm_structured_outputs_regex": ("[0-9]+", _VLLM),
+    "vllm_server_base_url": ("http://host:1", _VLLM),
+    "vllm_server_host": ("host", _VLLM),
+    "vllm_server_port": (9000, _VLLM),
+    "vllm_server_timeout": (10.0, _VLLM),
+    "vllm_group_port": (9001, _VLLM),
+    "vllm_gpu_memory_utilization": (0.5, _VLLM),
+    "vllm_max_model_length": (512, _VLLM),
+    "vllm_tensor_parallel_size": (2, _VLLM),
+    "vllm_importance_sampling_clip_max": (2.0, _VLLM),
+    "vllm_importance_sampling_clip_min": (0.5, _VLLM),
+    "vllm_importance_sampling_cap": (2.0, "TRL: the former name of vllm_importance_sampling_clip_max"),
+    "log_multimodal": (False, "TRL, for prompts with images"),
+    "log_completions_hub_repo": ("me/completions", _HUB),
+    "use_transformers_continuous_batching": (True, "TRL; rows are then padded as TRL has them, not packed"),
+    "transformers_continuous_batching_config": ({"block_size": 16}, "TRL, with use_transformers_continuous_batching"),
+    "use_transformers_paged": (True, "TRL: the former name of use_transformers_continuous_batching"),
 }
-"""Fields that no test here runs: who follows them, and when."""
+"""Fields that no test here trains with: a value of each, and who follows it."""
 
 NEWER = {"activation_checkpointing", "activation_checkpointing_kwargs"}
 """Fields that the oldest supported transformers does not have."""
@@ -264,26 +272,32 @@ ARGUMENTS: dict[str, str] = {
     "reward_processing_classes": "tests/trl/test_options.py::test_a_reward_model_is_run_with_its_own_tokenizer",
     "callbacks": "tests/trl/test_options.py::test_callbacks_and_optimizers_of_ones_own",
     "optimizers": "tests/trl/test_options.py::test_callbacks_and_optimizers_of_ones_own",
-    "quantization_config": "handed on to TRL; needs bitsandbytes",
+    "quantization_config": "tests/trl/test_options.py::test_every_argument_of_the_trainer_is_handed_on",
     "peft_config": "tests/trl/test_config.py::test_lora_trains_the_adapter_alone",
     "tools": "tests/trl/update/test_exactness.py::test_tokens_of_tools_are_masked",
     "rollout_func": "tests/trl/test_options.py::test_a_rollout_of_ones_own",
-    "environment_factory": "handed on to TRL, which makes tools of its methods",
+    "environment_factory": "tests/trl/test_options.py::test_every_argument_of_the_trainer_is_handed_on",
 }
-"""The arguments of the trainer: the test that shows each, or why there is none."""
+"""The arguments of the trainer, all of them supported: the test that shows each."""
 
 
 def rows() -> dict[str, tuple[str, str]]:
-    """Every field that is known here: its kind, and what the page says of it."""
-    shown = {
-        name: "tests/trl/test_options.py::test_a_run_with_other_values_is_trls" for run in RUNS.values() for name in run
-    }
-    return (
-        {name: ("supported", f"`{test}`") for name, test in (shown | SHOWN).items()}
-        | {name: ("refused", refusal(name, value)) for name, value in REFUSED.items()}
-        | {name: ("no effect", why) for name, why in WITHOUT_EFFECT.items()}
-        | {name: ("passed on", f"followed {why}") for name, why in PASSED_ON.items()}
+    """Every field that is known here: its kind, and what the page says of it.
+
+    Raises:
+        ValueError: a field has two rows.
+    """
+    groups = (
+        {name: ("supported", f"`{TRAINED_WITH}`") for run in RUNS.values() for name in run},
+        {name: ("supported", f"`{test}`") for name, test in SHOWN.items()},
+        {name: ("supported", f"followed by {who}: `{HANDED_ON_TEST}`") for name, (_, who) in HANDED_ON.items()},
+        {name: ("refused", refusal(name, value)) for name, value in REFUSED.items()},
+        {name: ("no effect", why) for name, (_, why) in NO_EFFECT.items()},
     )
+    twice = [name for name, times in Counter(name for group in groups for name in group).items() if times > 1]
+    if twice:
+        raise ValueError(f"{', '.join(twice)}: one row for each field")
+    return {name: row for group in groups for name, row in group.items()}
 
 
 def refusal(name: str, value: Any) -> str:
@@ -292,10 +306,6 @@ def refusal(name: str, value: Any) -> str:
     Raises:
         AssertionError: it is taken.
     """
-    import tempfile
-
-    from tests.trl.trainers import abc_trainer
-
     with tempfile.TemporaryDirectory() as folder:
         try:
             abc_trainer(folder, **{name: value})
@@ -305,53 +315,43 @@ def refusal(name: str, value: Any) -> str:
 
 
 def page() -> str:
-    """docs/trl-options.md."""
-    known = rows()
-    fields = [field.name for field in dataclasses.fields(GRPOConfig)]
-    arguments = [name for name in inspect.signature(GRPOTrainer.__init__).parameters if name != "self"]
-    counts = {kind: sum(known[name][0] == kind for name in fields if name in known) for kind in HEADINGS}
-    listed = "\n".join(f"- **{kind}** ({counts[kind]}): {meaning}" for kind, meaning in HEADINGS.items())
-    order = {name: index for index, name in enumerate(fields)}
-    lines = [
-        f"| `{name}` | {' | '.join(known[name])} |" for name in sorted(set(fields) & set(known), key=order.__getitem__)
-    ]
-    told = [f"| `{name}` | {_argument(ARGUMENTS[name])} |" for name in arguments if name in ARGUMENTS]
-    return "\n".join(
-        [
-            "# Every option of TRL's trainer",
-            "",
-            "What becomes of each field of `trl.GRPOConfig`, and of each argument of `trl.GRPOTrainer`, in",
-            "`ABCGRPOConfig` and `ABCGRPOTrainer`. `python -m tests.trl.options` writes this page from the installed",
-            "classes; a test holds it against them, so that a field that TRL adds or removes is noticed.",
-            "",
-            listed,
-            "",
-            "## Fields",
-            "",
-            "| field | | |",
-            "|---|---|---|",
-            *lines,
-            "",
-            "## Arguments of the trainer",
-            "",
-            "| argument | |",
-            "|---|---|",
-            *told,
-            "",
-        ]
-    )
+    """docs/trl-options.md, the same whatever versions are installed."""
+    known = dict(sorted(rows().items()))
+    counts = Counter(kind for kind, _ in known.values())
+    newer = " and ".join(f"`{name}`" for name in sorted(NEWER))
+    kinds = "\n".join(f"- **{kind}** ({counts[kind]} fields): {meaning}" for kind, meaning in KINDS.items())
+    fields = "\n".join(f"| `{name}` | {kind} | {text} |" for name, (kind, text) in known.items())
+    arguments = "\n".join(f"| `{name}` | supported | `{test}` |" for name, test in ARGUMENTS.items())
+    return f"""# Every option of TRL's trainer
+
+What becomes of each field of `trl.GRPOConfig`, and of each argument of `trl.GRPOTrainer`, in `ABCGRPOConfig` and
+`ABCGRPOTrainer`. `python -m tests.trl.options` writes this page, and a test holds it against the installed classes,
+so that a field that TRL adds or removes is noticed. The test runs with the oldest and the newest supported
+transformers; the newest alone has {newer}.
+
+{kinds}
+
+## Fields
+
+| field | | |
+|---|---|---|
+{fields}
+
+## Arguments of the trainer
+
+| argument | | |
+|---|---|---|
+{arguments}
+"""
 
 
-HEADINGS = {
-    "supported": "a test has another value than the default, and ends where TRL's trainer does or shows the effect.",
+KINDS = {
+    "supported": "the named test has another value than the default, and ends where TRL's trainer does or shows the\n"
+    "  effect. Where it says who follows the field, no test here trains with it: the named test shows that the value\n"
+    "  arrives as in TRL.",
     "refused": "another value than the default is an error, with this message.",
-    "no effect": "it changes nothing in TRL's own trainer either.",
-    "passed on": "TRL, transformers or accelerate follow it. No test here runs it.",
+    "no effect": "it changes nothing in TRL's own trainer either; a test trains with a value of each.",
 }
-
-
-def _argument(text: str) -> str:
-    return f"`{text}`" if text.startswith("tests/") else text
 
 
 if __name__ == "__main__":

@@ -3,61 +3,79 @@
 import ast
 import dataclasses
 import inspect
+import re
 from pathlib import Path
 
 import pytest
 import torch
+import transformers
 from datasets import Dataset
+from packaging.version import Version
 from transformers import Qwen3ForSequenceClassification, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from abcgrpo.tasks.countdown import BASE
 from abcgrpo.tasks.tokenizer import character_tokenizer
 from abcgrpo.trl import ABCGRPOConfig, ABCGRPOTrainer
-from tests.trl.options import ARGUMENTS, NEWER, PAGE, PASSED_ON, REFUSED, RUNS, SHOWN, WITHOUT_EFFECT, page, refusal
+from abcgrpo.trl.config import REFUSED_OPTIONS
+from tests.trl.options import ARGUMENTS, HANDED_ON, NEWER, NO_EFFECT, PAGE, REFUSED, RUNS, page, rows
 from tests.trl.trainers import abc_trainer, digits, host_trainer, settings, tiny_model
 
 ROOT = Path(__file__).parents[2]
+INSTALLED = {field.name for field in dataclasses.fields(GRPOConfig)}
 GRPO = {"eps_pos_low": "inf", "eps_neg_high": "inf"}
 """Two open bounds: TRL's own loss."""
 
 
-def test_every_field_of_trl_has_one_row():
-    """A field that TRL adds goes into `tests.trl.options`; so does the news that one is gone."""
-    shown = {name for run in RUNS.values() for name in run} | set(SHOWN)
-    groups = [shown, set(REFUSED), set(WITHOUT_EFFECT), set(PASSED_ON)]
-    assert sum(map(len, groups)) == len(set.union(*groups)), "a field has two rows"
-    installed, known = {field.name for field in dataclasses.fields(GRPOConfig)}, set.union(*groups)
-    assert installed <= known
-    assert known - installed in (set(), NEWER)
+def test_every_field_and_argument_of_trl_has_a_row():
+    """A field that TRL adds goes into `tests.trl.options`; one that is gone goes out of it."""
+    missing = set(rows()) - INSTALLED
+    assert INSTALLED - set(rows()) == set(), "what becomes of these?"
+    assert missing <= NEWER
+    assert not missing or Version(transformers.__version__) < Version("5.23")
     assert list(inspect.signature(GRPOTrainer.__init__).parameters) == ["self", *ARGUMENTS]
 
 
 def test_the_page_is_what_is_found():
-    if not {field.name for field in dataclasses.fields(GRPOConfig)} >= NEWER:
-        pytest.skip("the page is that of the newest transformers")
+    """Among it every refusal, which is triggered for its message."""
     assert PAGE.read_text(encoding="utf-8") == page(), "run python -m tests.trl.options"
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_a_refusal_names_the_field(name):
-    assert name in refusal(name, REFUSED[name])
+def test_the_tests_that_the_page_names_exist():
+    named = re.findall(r"`(tests/[^`]+)`", PAGE.read_text(encoding="utf-8"))
+    assert len(named) > 100
+    for test in set(named):
+        file, _, name = test.partition("::")
+        functions = [node.name for node in ast.walk(ast.parse((ROOT / file).read_text())) if hasattr(node, "name")]
+        assert not name or name in functions, test
 
 
-@pytest.mark.parametrize("test", sorted({*SHOWN.values(), *(each for each in ARGUMENTS.values() if "::" in each)}))
-def test_the_test_that_shows_it_exists(test):
-    file, _, name = test.partition("::")
-    functions = {
-        node.name for node in ast.walk(ast.parse((ROOT / file).read_text())) if isinstance(node, ast.FunctionDef)
-    }
-    assert not name or name in functions
+def test_every_refusal_of_ours_has_a_row():
+    assert set(REFUSED_OPTIONS) <= set(REFUSED)
 
 
-@pytest.mark.parametrize("name", sorted({**WITHOUT_EFFECT, **PASSED_ON}))
-def test_what_is_not_run_here_is_read_nowhere_here(name):
-    """No code of ours takes `args.<name>`; but for two fields, of which the page says what is done."""
+def values(config_class, folder, name, value):
+    """The fields of TRL's configuration with one other value, as text; or the error that it is."""
+    options = settings(folder)
+    if name == "log_completions_hub_repo":
+        options["log_completions"] = True
+    try:
+        config = config_class(**(options | {name: value}))
+    except (ValueError, ImportError, RuntimeError) as error:
+        return repr(error)
+    return {field: repr(getattr(config, field)) for field in INSTALLED}
+
+
+@pytest.mark.parametrize("name", sorted(set(HANDED_ON) & INSTALLED))
+def test_what_is_handed_on_arrives_as_in_trl(tmp_path, name):
+    """All fields of the two configurations are the same, or the same error is told. No code of ours reads this field,
+    but for two, of which the page says what is done."""
+    value, _ = HANDED_ON[name]
+    theirs = values(GRPOConfig, tmp_path, name, value)
+    assert values(ABCGRPOConfig, tmp_path, name, value) == theirs
+    assert theirs != values(GRPOConfig, tmp_path, "run_name", None), "the value is the default"
     sources = "\n".join(path.read_text() for path in (ROOT / "src/abcgrpo/trl").rglob("*.py"))
-    assert (f"args.{name}" in sources) == (name in ("fp16", "push_to_hub"))
+    assert bool(re.search(rf"\bargs\.{name}\b", sources)) == (name in ("fp16", "push_to_hub"))
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +133,16 @@ def test_a_run_with_other_values_is_trls(tmp_path, base, usual, name):
 
 NO_DIFFERENCE = {"batches by their sum", "cache", "model"}
 """The first says what is the default by another name; the others save time and memory, or change what is not there."""
+
+
+def test_what_has_no_effect_has_none(tmp_path, base, usual):
+    """All of these fields at once, in TRL's trainer and in ours: the usual weights, log and files."""
+    options = {name: value for name, (value, _) in NO_EFFECT.items()}
+    for make in (host_trainer, abc_trainer):
+        weights, history, files = outcome(make, tmp_path / make.__name__, base, options)
+        assert (weights - usual[0]).norm() <= 1e-5 * usual[0].norm()
+        assert [step for step, _ in history] == [step for step, _ in usual[1]]
+        assert files == usual[2]
 
 
 def test_a_model_by_name_takes_its_arguments(tmp_path, base):
@@ -223,6 +251,21 @@ def test_callbacks_and_optimizers_of_ones_own(tmp_path, base):
     assert close(trained(ABCGRPOTrainer, tmp_path / "ours", **arguments()), theirs)
     assert steps == [1, 2, 1, 2]
     assert not close(trained(ABCGRPOTrainer, tmp_path / "usual", base), theirs)
+
+
+def test_every_argument_of_the_trainer_is_handed_on(tmp_path, monkeypatch):
+    class Taken(Exception):
+        pass
+
+    def take(self, *positional, **named):
+        assert positional == ()
+        raise Taken(named)
+
+    monkeypatch.setattr(GRPOTrainer, "__init__", take)
+    given = {name: object() for name in ARGUMENTS} | {"args": ABCGRPOConfig(**settings(tmp_path))}
+    with pytest.raises(Taken) as taken:
+        ABCGRPOTrainer(**given)
+    assert taken.value.args == (given,)
 
 
 def test_a_rollout_of_ones_own(tmp_path, base):

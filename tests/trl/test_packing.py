@@ -14,7 +14,7 @@ nests = st.recursive(
 
 
 @given(nests)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_nest_comes_back_as_it_was(tmp_path_factory, value):
     stem = tmp_path_factory.mktemp("packed") / "value"
     save_packed(value, stem)

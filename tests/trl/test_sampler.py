@@ -58,7 +58,7 @@ def test_a_server_of_other_numbers_is_told(monkeypatch, tmp_path, caplog):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"vllm_dtype": "float64"}, "vllm_dtype must be one of auto, bfloat16"),
+        ({"vllm_dtype": "float64"}, "vllm_dtype is one of 'auto', 'bfloat16'"),
         ({"vllm_dtype": "float32"}, "has no effect without use_vllm"),
         ({"vllm_dtype": "float32", "use_vllm": True, "vllm_mode": "server"}, "server takes --dtype"),
     ],

@@ -42,7 +42,7 @@ def test_trackio(tmp_path):
     environment = os.environ | {"TRACKIO_DIR": str(tmp_path / "trackio"), "HF_HUB_OFFLINE": "1"}
     command = [sys.executable, "-c", TRACKED, str(tmp_path)]
     root = Path(__file__).parents[2]
-    done = subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     (names,) = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("NAMES")]
     assert {name.removeprefix("train/") for name in names} >= OURS

@@ -21,7 +21,7 @@ def two(tmp_path_factory):
     folder = tmp_path_factory.mktemp("processes")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     module = ["--module", "tests.trl.two_processes", str(folder)]
-    done = subprocess.run([*command, *module], cwd=ROOT, capture_output=True, text=True, timeout=600)
+    done = subprocess.run([*command, *module], cwd=ROOT, capture_output=True, text=True, timeout=1200)
     assert done.returncode == 0, done.stderr[-3000:]
     return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
 

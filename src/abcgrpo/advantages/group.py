@@ -30,6 +30,8 @@ def group_advantages(rewards: Tensor, group_size: int, scale: Literal["none", "g
     """
     if not isinstance(rewards, Tensor):
         raise ValueError(f"rewards must be a tensor of shape (N,), got {type(rewards).__name__}: torch.tensor(rewards)")
+    if not isinstance(group_size, int):
+        raise ValueError(f"group_size is a number of responses, got {group_size!r}")
     if rewards.dim() != 1 or group_size < 1 or len(rewards) % group_size:
         raise ValueError(
             f"rewards must be (N,) with N a multiple of group_size={group_size}, got {tuple(rewards.shape)}"

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from abcgrpo.errors import UserError
 from abcgrpo.grading.verdict import Verdict
 from abcgrpo.tasks.prompts import BARE
 from abcgrpo.tasks.task import Row, SamplingDefaults, Task, TrainingData
@@ -14,6 +15,9 @@ Split = Literal["train", "test"]
 BENCHMARK_SEED = 2601
 BENCHMARK_QUESTIONS = 128
 TRAINING_PROBLEMS = 4096
+
+WINDOW, FEWEST_NEW = 10_000, 0.2
+"""A task has no more problems to give where of as many that are drawn in a row a smaller share is new."""
 
 
 class Problem(Protocol):
@@ -56,11 +60,23 @@ def split_of(key: str) -> Split:
 
 
 def distinct_rows(generate: Generator, split: Split, count: int, seed: int) -> list[Row]:
-    """`count` different problems of a split, as rows: id, problem, and the columns that grade."""
+    """`count` different problems of a split, as rows: id, problem, and the columns that grade.
+
+    Raises:
+        UserError: the generator does not have so many; see `WINDOW`.
+    """
     problems: dict[Problem, None] = {}
-    for problem, _ in generate(seed, split):
+    before = 0
+    for drawn, (problem, _) in enumerate(generate(seed, split)):
         if len(problems) == count:
             break
+        if drawn and drawn % WINDOW == 0:
+            if len(problems) - before < FEWEST_NEW * WINDOW:
+                raise UserError(
+                    f"{count:,} different problems are more than there are to draw: after {len(problems):,}, four of "
+                    f"five have come before. Ask for at most {len(problems):,}."
+                )
+            before = len(problems)
         problems.setdefault(problem)
     return [{"id": each.prompt, "problem": each.prompt} | each.columns for each in problems]
 
@@ -80,7 +96,10 @@ def generated_task(
 
     def training_rows(data: TrainingData) -> list[Row]:
         data.refuse_data_set(name)
-        return distinct_rows(generate, "train", data.count or TRAINING_PROBLEMS, data.seed)
+        try:
+            return distinct_rows(generate, "train", data.count or TRAINING_PROBLEMS, data.seed)
+        except UserError as error:
+            raise UserError(f"num_problems={data.count}, task {name}: {error}") from error
 
     def grade(texts: list[str], rows: list[Row]) -> list[Verdict]:
         right = [

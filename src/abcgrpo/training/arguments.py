@@ -32,6 +32,8 @@ def make_arguments(recipe: Recipe, configuration: type[FastGRPOConfig], **defaul
     quiet = {"report_to": [], "disable_tqdm": True}
     try:
         return configuration(**(quiet | defaults | recipe.training))
+    except UserError:  # one that names its field, and says what to do
+        raise
     except (ValueError, TypeError) as error:
         raise UserError(f"The recipe's training fields do not fit together: {error}") from error
 

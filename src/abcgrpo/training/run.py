@@ -113,15 +113,18 @@ def _may_go_on(recipe: Recipe, output: Path) -> bool:
 @contextmanager
 def _claimed(output: Path) -> Iterator[None]:
     """The run's directory, which no other process may train in; made here, and removed again if nothing came of it."""
-    is_new = not output.exists()
+    new = [each for each in (output, *output.parents) if not each.exists()]
     try:
         output.mkdir(parents=True, exist_ok=True)
         with locked(output, f"Another process is training in {output}."):
             try:
                 yield
             finally:
-                if is_new and not (output / MANIFEST).exists():
+                if new and not (output / MANIFEST).exists():
                     shutil.rmtree(output)
+                    with suppress(OSError):  # another run may have moved in
+                        for each in new[1:]:
+                            each.rmdir()
     except OSError as error:
         if error.errno not in NO_WRITING:
             raise

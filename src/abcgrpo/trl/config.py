@@ -8,10 +8,25 @@ from trl.trainer.grpo_config import GRPOConfig
 
 from abcgrpo.advantages import Estimator, resolve_estimator
 from abcgrpo.boundaries import Boundaries
+from abcgrpo.errors import unknown_choice
 from abcgrpo.rules import AdaptiveRule, Rule, resolve_rule
 from abcgrpo.shadow import DEFAULT_SHADOWS
 
 SUPPORTED_LOSS_TYPES = ("grpo", "bnpo", "dapo", "dr_grpo")
+
+CHOICES = {
+    "loss_type": (*SUPPORTED_LOSS_TYPES, "cispo", "sapo", "luspo", "vespo"),
+    "importance_sampling_level": ("token", "sequence"),
+    "scale_rewards": ("group", "batch", "none", True, False),
+    "multi_objective_aggregation": ("sum_then_normalize", "normalize_then_sum"),
+    "vllm_mode": ("server", "colocate"),
+    "vllm_importance_sampling_mode": ("token_truncate", "token_mask", "sequence_truncate", "sequence_mask"),
+    "update": ("fast", "stock"),
+    "generation": ("fast", "stock"),
+    "vllm_dtype": ("auto", "bfloat16", "float16", "float32"),
+}
+"""Options with a fixed set of values, TRL's and ours. TRL reads its own in the middle of training, or takes any other
+value without a word."""
 
 THRESHOLDS = tuple(item.name for item in fields(Boundaries))
 
@@ -38,8 +53,6 @@ REFUSED_OPTIONS = {
 """TRL's loss options that this objective does not have, each with what to do instead. Left at TRL's default they are no
 statement; set to anything else they are an error, because the trainer would not follow them."""
 
-SAMPLER_DTYPES = ("auto", "bfloat16", "float16", "float32")
-
 MEANS_OFF = {"router_aux_loss_coef": (0.0,)}
 """Values beside TRL's default that ask for nothing."""
 
@@ -50,9 +63,9 @@ class FastGRPOConfig(GRPOConfig):
     all other fields and defaults are TRL's.
 
     Raises:
-        ValueError: an unknown `update`, `generation`, `vllm_dtype` or estimator of advantages, one that conflicts with
-            TRL's `scale_rewards` or `multi_objective_aggregation`, a `vllm_dtype` that nothing would follow, or an
-            invalid limit of a guard.
+        ValueError: a value that an option of `CHOICES` does not have, an unknown estimator of advantages, one that
+            conflicts with TRL's `scale_rewards` or `multi_objective_aggregation`, a `vllm_dtype` that nothing would
+            follow, or an invalid limit of a guard.
     """
 
     advantages: dict[str, Any] | str | None = field(
@@ -133,12 +146,7 @@ class FastGRPOConfig(GRPOConfig):
     warn_kl_above: float = field(default=1.0, metadata={"help": "Warn when `kl` is above, in nats per token."})
 
     def __post_init__(self) -> None:
-        if self.update not in ("fast", "stock"):
-            raise ValueError(f"update must be 'fast' or 'stock', got {self.update!r}")
-        if self.generation not in ("fast", "stock"):
-            raise ValueError(f"generation must be 'fast' or 'stock', got {self.generation!r}")
-        if self.vllm_dtype not in SAMPLER_DTYPES:
-            raise ValueError(f"vllm_dtype must be one of {', '.join(SAMPLER_DTYPES)}, got {self.vllm_dtype!r}")
+        self._check_choices()
         if self.vllm_dtype != "auto" and not (self.use_vllm and self.vllm_mode == "colocate"):
             raise ValueError(
                 f"vllm_dtype={self.vllm_dtype!r} has no effect without use_vllm and vllm_mode='colocate': a vLLM "
@@ -191,6 +199,11 @@ class FastGRPOConfig(GRPOConfig):
     def __getstate__(self) -> dict[str, Any]:
         """Records and checkpoints hold names and parameters, not objects."""
         return {name: value for name, value in self.__dict__.items() if name != "_named"}
+
+    def _check_choices(self) -> None:
+        for name, known in CHOICES.items():
+            if getattr(self, name) not in known:
+                raise unknown_choice(name, getattr(self, name), known)
 
     def _check_guards(self) -> None:
         if self.record_tokens < 0:
@@ -247,6 +260,7 @@ class ABCGRPOConfig(FastGRPOConfig):
     )
 
     def __post_init__(self) -> None:
+        self._check_choices()  # before the rule sets one of them
         self._choose_rule()
         if self.loss_type not in SUPPORTED_LOSS_TYPES:
             raise ValueError(

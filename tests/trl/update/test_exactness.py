@@ -436,7 +436,7 @@ def test_entries_that_cannot_follow_their_row_are_refused(entry):
 
 
 def test_unknown_switch_is_refused(compare):
-    with pytest.raises(ValueError, match="update must be"):
+    with pytest.raises(ValueError, match="update is one of"):
         compare(config_class=FastGRPOConfig, update="quick")
 
 

@@ -26,7 +26,7 @@ def padded_size(plan, costs):
 
 
 @given(problems())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_balanced_keeps_rows_and_stays_under_its_bound(problem):
     costs, batches = problem
     plan = balanced(costs, batches)
@@ -48,14 +48,14 @@ def equal_halves(costs):
 
 
 @given(st.lists(LENGTHS, min_size=8, max_size=8))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_balanced_is_at_most_twice_the_true_optimum(costs):
     plan = balanced(costs, 2)
     assert max(sum(costs[row] for row in rows) for rows in plan) <= 2 * equal_halves(costs)
 
 
 @given(problems())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_sorted_by_length_keeps_rows_and_is_no_larger_than_equal_runs(problem):
     costs, batches = problem
     plan = sorted_by_length(costs, batches)
@@ -78,14 +78,14 @@ def all_plans(rows, batches, room):
 
 
 @given(st.lists(st.sampled_from([0, 0, 1, 3, 10, 11, 40]), min_size=6, max_size=6))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_sorted_by_length_is_the_optimum_of_all_plans(costs):
     least = min(padded_size(plan, costs) for plan in all_plans(range(6), 3, 2))
     assert padded_size(sorted_by_length(costs, 3), costs) == least
 
 
 @given(st.integers(1, 8), st.integers(1, 4), st.integers(1, 4), st.booleans(), st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_every_rank_gets_the_same_number_of_micro_batches_and_rows(ranks, per_rank, room, padded, data):
     rows = ranks * per_rank * room
     costs = data.draw(st.lists(LENGTHS, min_size=rows, max_size=rows))

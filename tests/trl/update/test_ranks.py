@@ -16,7 +16,7 @@ def reports(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("reports")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     module = ["--module", "tests.trl.update.two_ranks", request.param, str(folder)]
-    done = subprocess.run([*command, *module], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = subprocess.run([*command, *module], cwd=ROOT, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr[-3000:]
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(2)]
 
