@@ -6,8 +6,10 @@ from abcgrpo.files import read_json, write_json
 from abcgrpo.report.content.summary import summarize
 from abcgrpo.report.drawing.comparison import forest_panels
 from abcgrpo.report.reading.records import load
+from abcgrpo.report.text.tables import condition_tables
+from abcgrpo.report.text.terminal import terminal_sentences, terminal_tables
 from abcgrpo.report.write import write
-from tests.report.experiments import evaluation, run
+from tests.report.experiments import LADDER, evaluation, ladder, run, specification
 
 SEEDS = range(8)
 GAINS = {"fresh": 0, "stale": 2}
@@ -109,3 +111,69 @@ def test_the_entropy_at_the_end_is_compared_within_each_condition(tmp_path):
     page, text = ((tmp_path / "report" / name).read_text() for name in ("report.html", "report.md"))
     assert '<span class="badge higher">higher</span>' in page
     assert "| stale | ABC-GRPO / GRPO | 1.50 [1.50, 1.50] |" in text
+
+
+@pytest.fixture(scope="module")
+def climbed(tmp_path_factory):
+    """The report of a ladder on whose last rung rules come apart, and of one on which nothing does."""
+    base = tmp_path_factory.mktemp("ladders")
+    for name, gains in (("apart", (0, 0, 2)), ("alike", (0, 0, 0))):
+        ladder(base / name, gains, steps=4)
+    return {name: summarize(load([base / name])) for name in ("apart", "alike")}
+
+
+def test_when_the_rule_matters_is_said_condition_by_condition(climbed):
+    found = climbed["apart"]["conditions"]
+    assert found["names"] == list(LADDER)
+    assert found["sentences"] == [
+        "The rule matters under 16 mini-batches.",
+        "16 mini-batches: better than GRPO: open (Avg@2, Pass@2); worse than GRPO: ABC-GRPO (Avg@2, Pass@2).",
+        "Under 1 mini-batch and 4 mini-batches no arm is told apart from GRPO.",
+    ]
+    # The furthest rule removes half as much again as GRPO's, or nothing: both are as far as GRPO's own removed mass.
+    means = [mass * (1 + 2 + 3 + 4) / 16 for mass in LADDER.values()]
+    assert list(found["gradient"].values()) == pytest.approx(means)
+    assert climbed["apart"]["another_rule"][0].startswith("GRPO, 1 mini-batch: no. No ratio left 1")
+    assert climbed["apart"]["another_rule"][2].startswith("GRPO, 16 mini-batches: somewhat.")
+    assert len(climbed["apart"]["another_rule"]) == 3  # of the baseline; every arm has its own
+    assert climbed["apart"]["arms"]["open, 16 mini-batches"]["another_rule"].startswith("open, 16 mini-batches: ")
+
+
+def test_a_ladder_that_tells_nothing_apart_is_called_uninformative(climbed):
+    first, last = climbed["alike"]["conditions"]["sentences"]
+    assert first.startswith("Under none of the 3 conditions is an arm told apart from GRPO: all 12 comparisons")
+    assert last == (
+        "Under 16 mini-batches even open, which bounds nothing, is not told apart from GRPO: the conditions are "
+        "uninformative about bounds."
+    )
+
+
+def test_the_table_has_an_arm_a_row_and_a_condition_a_column(climbed):
+    average, passes = condition_tables(climbed["apart"])
+    assert (average.title, passes.title, average.baseline) == ("Avg@2", "Pass@2", "GRPO")
+    assert {arm: [each["verdict"] for each in cells] for arm, cells in average.rows.items()} == {
+        "open": ["inconclusive", "inconclusive", "better"],
+        "ABC-GRPO": ["inconclusive", "inconclusive", "worse"],
+    }
+    assert average.rows["open"][2]["difference"] == pytest.approx(2 / 16)
+    # An arm that has no run under a condition keeps its place.
+    summary = climbed["apart"]
+    left = [each for each in summary["comparisons"] if (each["arm"], each["condition"]) != ("open", "1 mini-batch")]
+    assert condition_tables(summary | {"comparisons": left})[0].rows["open"][0] is None
+
+
+def test_without_conditions_there_is_no_such_table(tmp_path):
+    specification(tmp_path / "study")
+    for arm in ("GRPO", "ABC-GRPO"):
+        run(tmp_path / "study", 1.0, [1, 2], arm=arm)
+    report = summarize(load([tmp_path / "study"]))
+    assert report["conditions"] is None
+    assert condition_tables(report) == []
+
+
+def test_the_terminal_leaves_many_comparisons_to_its_tables(climbed):
+    said = terminal_sentences(climbed["apart"])
+    assert said[0] == "The rule matters under 16 mini-batches."
+    assert not {each["sentence"] for each in climbed["apart"]["comparisons"]} & set(said)
+    assert any(line.startswith("Would another rule have mattered? GRPO, 16 mini-batches") for line in said)
+    assert len(list(terminal_tables(climbed["apart"], 80))) == 4  # scores, and a table for each condition

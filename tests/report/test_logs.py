@@ -217,6 +217,39 @@ def test_verls_entropy_reaches_the_report(tmp_path):
     assert not any("Entropy" in note for note in report["notes"])
 
 
+def test_verls_masses_are_read_as_shares(tmp_path):
+    """Quotients of sums, as docs/verl.md says; a step without any mass has removed nothing."""
+    from abcgrpo.report.content.shadow import shadow_figures
+    from abcgrpo.report.reading.records import load
+
+    masses = [
+        {
+            "all": 40.0,
+            "removed/trained": 2.0,
+            "removed/trained/q4": 1.0,
+            "removed/open": 0.0,
+            "distance/trained/open": 2.0,
+        },
+        {
+            "all": 0.0,
+            "removed/trained": 0.0,
+            "removed/trained/q4": 0.0,
+            "removed/open": 0.0,
+            "distance/trained/open": 0.0,
+        },
+    ]
+    path = tmp_path / "log.jsonl"
+    lines = [
+        {"step": step, "data": {f"actor/mass/{name}": value for name, value in each.items()}}
+        for step, each in enumerate(masses, start=1)
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert read_log(path).metrics["shadow/removed/trained"] == {1: 0.05, 2: 0.0}
+    found = shadow_figures(load([], [("mine", path)]).runs)
+    assert found["removed"] == {"open": {"all": 0.0}, "trained": {"all": 0.025, "q4": 0.0125}}
+    assert found["distance"]["open"]["trained"] == 0.025
+
+
 def test_a_jsonl_without_steps_is_refused(tmp_path):
     (tmp_path / "log.jsonl").write_text('{"entropy": 1.0}\n')
     with pytest.raises(UserError, match=r"line 1, has no step.*under `step`"):

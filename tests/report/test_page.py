@@ -6,12 +6,12 @@ import pytest
 
 from abcgrpo import Boundaries
 from abcgrpo.curves import rule_curve
-from abcgrpo.files import plain
+from abcgrpo.files import json_line, plain
 from abcgrpo.report.content.summary import summarize
 from abcgrpo.report.drawing.panels import panels
 from abcgrpo.report.page.render import page as written_page
 from abcgrpo.report.reading.records import load
-from tests.report.experiments import comparison, evaluation, run, specification
+from tests.report.experiments import comparison, evaluation, ladder, response, run, specification
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = [
@@ -45,6 +45,11 @@ def report(tmp_path_factory):
     for seed in (0, 1):
         run(directory, entropy=3.0 + seed, correct=[1, 2, 3], seed=seed, benchmarks=names, text=ATTACK)
         run(directory, entropy=6.0 + seed, correct=[2, 2, 3], arm="ABC-GRPO", seed=seed, benchmarks=names, text=ATTACK)
+    for arm in ("GRPO", "ABC-GRPO"):
+        recorded = [response(1, "1+1", -0.5, [0, 4, 3]), response(2, ATTACK, 0.5, [1, 0])]
+        recorded[1]["tokens"][0] = ATTACK
+        path = directory / "arms" / arm / "seed-0" / "training" / "tokens.jsonl"
+        path.write_text("".join(map(json_line, recorded)))
     summary = plain(summarize(load([directory])))
     summary["comparisons"] = [
         comparison("ABC-GRPO", benchmark, metric, 0.05, "inconclusive")
@@ -197,4 +202,104 @@ def test_text_and_lines_stand_out_in_both_schemes(browser, report, scheme):
     assert (ground > 0.5) == (scheme == "light")
     assert contrast(label, ground) >= 7
     assert all(contrast(line, ground) >= 3 for line in lines)
+    opened.page.close()
+
+
+@pytest.fixture(scope="module")
+def climbed(tmp_path_factory):
+    """The page of an experiment with conditions and shadow rules."""
+    base = tmp_path_factory.mktemp("ladder")
+    ladder(base / "ladder", steps=8)
+    records = load([base / "ladder"])
+    summary = plain(summarize(records))
+    file = base / "report.html"
+    file.write_text(written_page(summary, panels(summary, {})))
+    return file
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_when_the_rule_matters_is_on_the_first_screen(browser, climbed, width, scheme):
+    opened = Opened(browser, climbed, width, scheme)
+    assert opened.complaints == []
+    lead = opened.page.locator("#conditions .lead")
+    assert lead.inner_text() == "The rule matters under 16 mini-batches."
+    assert lead.bounding_box()["y"] < 600
+    cells = opened.page.locator("table.conditions").first.locator("tbody td")
+    assert [each.get_attribute("class") for each in cells.all()] == [
+        "inconclusive", "inconclusive", "better", "inconclusive", "inconclusive", "worse"
+    ]  # fmt: skip
+    word = cells.nth(2).locator(".word")
+    assert word.inner_text() == "better"
+    box = word.bounding_box()
+    assert 0 <= box["x"] <= box["x"] + box["width"] <= width
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
+    opened.page.close()
+
+
+def test_shadow_rules_are_shown_of_the_runs_that_are_chosen(browser, climbed):
+    opened = Opened(browser, climbed)
+    assert opened.complaints == []
+    shown = opened.page.locator("[data-measured-in]:visible")
+    assert shown.get_attribute("data-measured-in") == "open, 16 mini-batches"
+    matrix = opened.page.locator("#figure-rule_distances .mark-text.role-mark text")
+    before = matrix.all_text_contents()
+    assert len(before) == 6  # three rules, without the diagonal
+    opened.page.locator("[data-measured]").select_option("GRPO, 1 mini-batch")
+    opened.settle()
+    assert shown.get_attribute("data-measured-in") == "GRPO, 1 mini-batch"
+    assert matrix.all_text_contents() == ["0"] * 6
+    assert before != ["0"] * 6
+    for place in ("all", "q1", "q2", "q3", "q4"):
+        assert opened.page.locator(f"#figure-removed_mass_{place} .mark-line path").count() == 3
+    opened.page.get_by_role("button", name="GRPO, 1 mini-batch", exact=True).click()  # figures of rules have no arms
+    opened.settle()
+    assert opened.complaints == []
+    opened.page.close()
+
+
+def test_the_contents_lead_to_every_section(opened):
+    anchors = opened.page.locator("nav a").evaluate_all("all => all.map(each => each.getAttribute('href'))")
+    titled = opened.page.locator("main > section").evaluate_all("all => all.map(each => '#' + each.id)")
+    assert anchors == [each for each in titled if each != "#missing"]
+    opened.page.locator("nav a", has_text="Answers").click()
+    assert opened.page.locator("#samples h2").bounding_box()["y"] < 900
+    assert opened.page.locator("dl.about").inner_text().replace("\n", " ").endswith("seeds 0, 1")
+
+
+def test_on_a_phone_a_comparison_shows_difference_and_verdict(browser, report):
+    opened = Opened(browser, report[0], width=390)
+    row = opened.page.locator("#comparison table.comparisons").first.locator("tbody tr").first
+    for part in (row.locator("td.main").nth(1), row.locator(".badge")):
+        box = part.bounding_box()
+        assert 0 <= box["x"] <= box["x"] + box["width"] <= 390
+    assert "+5.0" in row.inner_text()
+    assert "inconclusive" in row.inner_text()
+    opened.page.close()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_tokens_are_coloured_and_say_what_they_are(browser, report, width, scheme):
+    opened = Opened(browser, report[0], width, scheme)
+    read = "each => getComputedStyle(each).backgroundColor"
+    failed, right = (opened.page.locator("#tokens p.tokens").nth(at) for at in (0, 1))
+    punished, plain_token = failed.locator("span").nth(1), failed.locator("span").nth(0)
+    red, blue = punished.evaluate(read), right.locator("span").nth(1).evaluate(read)
+    assert red.startswith("rgba(213, 94, 0")
+    assert blue.startswith("rgba(0, 114, 178")
+    assert plain_token.evaluate(read) == red  # every token of a failed answer alike: figure 1 of the paper
+    assert punished.evaluate("each => getComputedStyle(each).borderBottomColor") == "rgb(213, 94, 0)"
+    assert "over" in punished.get_attribute("class")
+    assert right.locator("span").first.inner_text() == ATTACK  # shown, not run
+    punished.click()
+    says = opened.page.locator(".token-says")
+    assert says.inner_text().startswith("“t1”: Â −0.5, r 1.3, clip event of Q4")
+    box = says.bounding_box()
+    assert 0 <= box["y"] <= 900 - box["height"] + 1
+    failed.press("ArrowRight")
+    assert says.inner_text().startswith("“t2”: Â −0.5, r 0.7, clip event of Q3, the rule changed its weight")
+    opened.page.get_by_role("button", name="by clip quadrant").click()
+    assert punished.evaluate(read).startswith("rgba(213, 94, 0, 0.4")
+    assert plain_token.evaluate(read) == "rgba(0, 0, 0, 0)"
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
+    assert opened.complaints == []
     opened.page.close()

@@ -130,7 +130,7 @@ def test_comparisons_are_laid_out_everywhere(experiment):
     assert cells == ["+5.0 [+3.0, +7.0]", "−1.0 [−3.0, +1.0]"]  # the interval that covers seeds, where there is one
     text = markdown(report, [panel])
     assert (
-        "| countdown | ABC-GRPO − GRPO | Pass@2 | −1.0 [−3.0, +1.0] | 0.031 | – | 0.80 | 3.0 | 8 | inconclusive |"
+        "| countdown | ABC-GRPO − GRPO | Pass@2 | −1.0 [−3.0, +1.0] | inconclusive | 0.031 | – | 0.80 | 3.0 | 8 |"
         in text
     )
     assert r"ABC-GRPO $-$ GRPO & +5.0 {\scriptsize [+3.0, +7.0]}" in latex(report)

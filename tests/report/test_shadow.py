@@ -4,7 +4,12 @@ import json
 
 import pytest
 
-from abcgrpo.report.content.shadow import shadow_figures, shadow_sentences
+from abcgrpo.report.content.shadow import (
+    first_measured,
+    shadow_figures,
+    shadow_sentence,
+    shadow_series,
+)
 from abcgrpo.report.content.summary import summarize
 from abcgrpo.report.reading.logs import Series
 from abcgrpo.report.reading.records import RunRecord, load
@@ -31,18 +36,58 @@ def test_means_over_steps_and_seeds() -> None:
     assert found["removed"]["trained"] == {"all": pytest.approx(0.01), "q3": pytest.approx(0.01)}
     assert found["removed"]["abc_grpo"]["all"] == pytest.approx(0.03)
     assert found["distance"]["abc_grpo"]["trained"] == found["distance"]["trained"]["abc_grpo"] == pytest.approx(0.02)
-    (said,) = shadow_sentences({"GRPO": runs})
+    said = shadow_sentence("GRPO", runs)
+    assert said is not None
+    assert said.startswith("GRPO: somewhat.")
     assert "removed 1% of the gradient's mass" in said
     assert "abc_grpo would have changed the most, 2% of that mass, and open the least, 1%" in said
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "answer"),
+    [(0.0, 0.0, "no. No ratio left 1"), (0.001, 0.002, "hardly."), (0.05, 0.06, "somewhat."), (0.3, 0.5, "much.")],
+)
+def test_the_answer_is_a_word_for_the_furthest_rule(first: float, second: float, answer: str) -> None:
+    said = shadow_sentence("GRPO", [seed(0, first, second)])
+    assert said is not None
+    assert said.startswith(f"GRPO: {answer}")
+
+
+def test_beside_a_loss_that_is_no_rule_the_measured_rules_are_set_against_one_another() -> None:
+    names: Series = {
+        "shadow/removed/open": {1: 0.0},
+        "shadow/removed/grpo": {1: 0.02},
+        "shadow/removed/abc_grpo": {1: 0.05},
+        "shadow/distance/open/grpo": {1: 0.02},
+        "shadow/distance/open/abc_grpo": {1: 0.05},
+        "shadow/distance/grpo/abc_grpo": {1: 0.03},
+    }
+    said = shadow_sentence("SAPO", [RunRecord("SAPO", 0, names, {"recipe": {}})])
+    assert said is not None
+    assert "abc_grpo and open are furthest apart, by 5% of the gradient's mass" in said
+
+
+def test_the_course_of_removed_mass_is_thinned_by_means() -> None:
+    steps: Series = {"shadow/removed/grpo/q3": {step: float(step % 2) for step in range(1, 97)}}
+    points = shadow_series([RunRecord("GRPO", 0, steps), RunRecord("GRPO", 1, steps)])["grpo"]["q3"]
+    assert [point["step"] for point in points] == list(range(2, 97, 2))
+    assert {point["value"] for point in points} == {0.5}  # the mean of each stretch of two steps
+
+
+def test_the_arm_in_which_rules_are_furthest_apart_is_shown_first() -> None:
+    far, near = (shadow_figures([seed(0, 0.01, second)]) for second in (0.3, 0.02))
+    assert first_measured({"near": {"shadow": near}, "far": {"shadow": far}, "log": {"shadow": None}}) == "far"
+    assert first_measured({"log": {"shadow": None}}) is None
 
 
 def test_without_shadow_rules_clip_events_are_the_bound() -> None:
     runs = [RunRecord("GRPO", 0, {"clip/q1": {1: 0.0, 2: 0.001}, "clip/q3": {1: 0.0, 2: 0.002}}, None)]
     assert shadow_figures(runs) is None
-    (said,) = shadow_sentences({"GRPO": runs})
+    said = shadow_sentence("GRPO", runs)
+    assert said is not None
     assert "0.15% of its tokens left 0.8 … 1.2 in Q1, Q3" in said
     assert "Of Q2 and Q4 the log says nothing" in said
-    assert shadow_sentences({"A": [RunRecord("A", 0, {"entropy": {1: 1.0}}, None)]}) == []
+    assert shadow_sentence("A", [RunRecord("A", 0, {"entropy": {1: 1.0}}, None)]) is None
 
 
 def test_the_page_has_the_sentence_and_the_table(tmp_path) -> None:

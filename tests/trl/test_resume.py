@@ -184,6 +184,7 @@ def test_what_changes_no_weight_may_differ(tmp_path):
     whole = trainer_in(tmp_path / "whole", tmp_path / "base", max_steps=6)
     whole.train()
     free = {"logging_steps": 3, "log_completions": True, "dataloader_num_workers": 1, "update_entropy": False}
+    free["shadow_rules"] = ["clip_higher"]
     resumed = trainer_in(tmp_path / "resumed", tmp_path / "base", max_steps=6, save_strategy="no", **free)
     resumed.train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-2"))
     assert all(torch.equal(value, weights(whole)[name]) for name, value in weights(resumed).items())

@@ -72,7 +72,7 @@ def write_records(records: Any, output: Path, *, json: bool = False, quiet: bool
     """
     if json:
         refuse_given({"--quiet": quiet or None}, "--json")
-    from abcgrpo.report.text.terminal import terminal_comparisons, terminal_table
+    from abcgrpo.report.text.terminal import terminal_sentences, terminal_tables
     from abcgrpo.report.write import write
 
     summary = write(records, output)
@@ -80,10 +80,10 @@ def write_records(records: Any, output: Path, *, json: bool = False, quiet: bool
         print_json(summary)
     if json or quiet:
         return
-    results().print(terminal_table(summary))
-    if comparisons := terminal_comparisons(summary):
-        results().print(comparisons)
-    for line in [*summary["verdict"], *(f"Missing: {each}" for each in summary["missing"])]:
+    console = results()
+    for table in terminal_tables(summary, console.width):
+        console.print(table)
+    for line in terminal_sentences(summary):
         print(f"- {line}")
     print(f"Report: {output / 'report.html'}")
 

@@ -138,14 +138,25 @@ def suspicions(evaluation: Evaluation) -> list[str]:
         ]
     if total and evaluation.reasons["failed"] == total:
         return ["the grade FAILED on every answer. The figures say nothing of the model."]
+    warnings = []
+    if total and 2 * evaluation.reasons["no_answer"] > total:
+        warnings.append(
+            "MOST answers ended in no_answer: the figures say more of the form of answers than of what the model knows."
+        )
+    if 2 * evaluation.truncated > 1:
+        warnings.append(
+            "MOST answers were truncated at the length limit: allow more tokens, or read the figures as what is solved "
+            "within the limit."
+        )
     if right == 0:
         return [
+            *warnings,
             "NOTHING was solved. A base that solves nothing gives training no signal, and arms cannot be told apart: "
-            "look at the samples, or take easier problems."
+            "look at the samples, or take easier problems.",
         ]
     if right == evaluation.right.size:
         return ["EVERYTHING was solved: there is nothing left to learn or to compare. Take harder problems."]
-    return []
+    return warnings
 
 
 def _differences(by_model: dict[str, Evaluation], metrics: Metrics) -> list[dict[str, Any]]:

@@ -69,6 +69,51 @@ def comparison_sentences(records: Records, comparisons: list[dict[str, Any]]) ->
     return [*sentences, limit] if limit else sentences
 
 
+def base_sentences(records: Records, comparisons: list[dict[str, Any]]) -> list[str]:
+    """How the arms moved from the base: `Avg@64 up, Pass@64 down`, arms that moved alike in one sentence.
+
+    Up and down are intervals that exclude 0; else there is no clear change.
+    """
+    moved: dict[str, dict[tuple[str | None, str], list[str]]] = {}
+    for each in comparisons:
+        if each["baseline"] == BASE and each["metric"] in primary_metrics(records):
+            by_arm = moved.setdefault(each["measured_on"], {})
+            by_arm.setdefault((each["condition"], each["arm"]), []).append(
+                f"{metric_title(each['metric'])} {_direction(each)}"
+            )
+    sentences = []
+    for benchmark, by_arm in moved.items():
+        alike: dict[str, list[tuple[str | None, str]]] = {}
+        for label, words in by_arm.items():
+            alike.setdefault(", ".join(words), []).append(label)
+        sentences += [
+            f"From the base to the last step on {benchmark}: {words} ({_arms_of(labels, list(by_arm))})."
+            for words, labels in alike.items()
+        ]
+    return sentences
+
+
+def _direction(each: dict[str, Any]) -> str:
+    if each["low"] is not None and each["low"] > 0:
+        return "up"
+    if each["high"] is not None and each["high"] < 0:
+        return "down"
+    return "without clear change"
+
+
+def _arms_of(labels: list[tuple[str | None, str]], of_all: list[tuple[str | None, str]]) -> str:
+    """`all arms`, or arms by condition: `all under 4 mini-batches; GRPO, CISPO under 16 mini-batches`."""
+    if len(labels) == len(of_all):
+        return "all arms" if len(labels) > 1 else labels[0][1]
+    parts = []
+    for condition in dict.fromkeys(condition for condition, _ in labels):
+        arms = [arm for of, arm in labels if of == condition]
+        every = condition is not None and len(arms) == sum(of == condition for of, _ in of_all)
+        under = f" under {condition}" if condition is not None else ""
+        parts.append(("all" if every else ", ".join(arms)) + under)
+    return "; ".join(parts)
+
+
 def headline(family: list[dict[str, Any]], baseline: str) -> str:
     """The verdicts in one sentence."""
     found = {

@@ -2,10 +2,32 @@
 
 from typing import Any
 
-from abcgrpo.report.reading.records import RunRecord
+from abcgrpo.report.reading.records import Records, RunRecord
 
 OF_A_RUN = ("seed", "output_dir", "run_name")
 """Fields of a recipe that tell one run of an arm from another."""
+
+
+def about(records: Records) -> dict[str, Any]:
+    """What the report is of, for its head: `bases`, `tasks`, `first` and `last` day of the runs, `seeds`.
+
+    Lists are empty, and days None, where no manifest tells.
+    """
+    recorded = [run.manifest for run in records.runs if run.manifest]
+    recipes = [manifest.get("recipe", {}) for manifest in recorded]
+    tasks = [recipe.get("task") or recipe.get("dataset_name") for recipe in recipes]
+    days = sorted(manifest[end][:10] for manifest in recorded for end in ("started", "finished") if manifest.get(end))
+    return {
+        "bases": list(dict.fromkeys(str(name) for recipe in recipes if (name := recipe.get("model_name_or_path")))),
+        "tasks": list(dict.fromkeys(_task_name(task) for task in tasks if task)),
+        "first": days[0] if days else None,
+        "last": days[-1] if days else None,
+        "seeds": sorted({run.seed for run in records.runs}),
+    }
+
+
+def _task_name(task: Any) -> str:
+    return str(task["name"]) if isinstance(task, dict) and "name" in task else str(task)
 
 
 def recipe_of(runs: list[RunRecord]) -> dict[str, Any] | None:

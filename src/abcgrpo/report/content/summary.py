@@ -1,19 +1,22 @@
 """From records to the content of `report.json`, which tables, figures and the page only lay out."""
 
+from datetime import date
 from typing import Any
 
 from abcgrpo.comparison.compare import RULE
 from abcgrpo.comparison.logged import LOGGED_RULE
 from abcgrpo.evaluation.clusters import in_words
 from abcgrpo.evaluation.results import suspicions
-from abcgrpo.report.content.comparison import compare_arms, comparison_sentences
+from abcgrpo.report.content.comparison import base_sentences, compare_arms, comparison_sentences
+from abcgrpo.report.content.conditions import conditions
 from abcgrpo.report.content.entropy import entropies_at_end, entropy_sentence
 from abcgrpo.report.content.frontier import frontiers
-from abcgrpo.report.content.runs import configuration, manifests, rule_of
+from abcgrpo.report.content.runs import about, configuration, manifests, rule_of
 from abcgrpo.report.content.samples import samples
 from abcgrpo.report.content.scores import arm_scores, base_scores, benchmarks, clusters_of, score_series
-from abcgrpo.report.content.shadow import shadow_figures, shadow_sentences
-from abcgrpo.report.content.training import arm_figures, arm_series, log_notes, ratios
+from abcgrpo.report.content.shadow import shadow_figures, shadow_sentence, shadow_series
+from abcgrpo.report.content.tokens import recorded_responses
+from abcgrpo.report.content.training import arm_figures, arm_series, log_notes, metrics_not_read, ratios
 from abcgrpo.report.reading.records import Measured, Records, RunRecord
 
 SCHEMA = 2
@@ -25,13 +28,20 @@ def summarize(records: Records) -> dict[str, Any]:
     by_arm = records.by_arm
     arms: dict[str, Any] = {
         arm: arm_figures(runs)
-        | {"rule": rule_of(runs), "shadow": shadow_figures(runs), "evaluation": arm_scores(records, runs) or None}
+        | {
+            "rule": rule_of(runs),
+            "shadow": shadow_figures(runs),
+            "another_rule": shadow_sentence(arm, runs),
+            "evaluation": arm_scores(records, runs) or None,
+        }
         for arm, runs in by_arm.items()
     }
     ratio = ratios({arm: content["entropy"]["final"] for arm, content in arms.items()})
     summary = {
         "schema": SCHEMA,
         "title": records.title,
+        "made": date.today().isoformat(),
+        "about": about(records),
         "reference": next(iter(arms)),
         "benchmarks": benchmarks(records),
         "base": base_scores(records),
@@ -40,20 +50,33 @@ def summarize(records: Records) -> dict[str, Any]:
         "entropy_at_end": (entropies := entropies_at_end(records)),
         "entropy_rule": LOGGED_RULE,
         "comparisons": (compared := compare_arms(records)),
+        "conditions": conditions(records, compared),
         "frontier": (frontier := frontiers(records, records.level)),
         "verdict_rule": RULE,
-        "series": {arm: arm_series(runs) | {"evaluation": score_series(records, runs)} for arm, runs in by_arm.items()},
+        "series": {
+            arm: arm_series(runs) | {"evaluation": score_series(records, runs), "shadow": shadow_series(runs)}
+            for arm, runs in by_arm.items()
+        },
         "samples": samples(records),
+        "tokens": {arm: found for arm, runs in by_arm.items() if (found := recorded_responses(runs))},
         "configuration": configuration(by_arm),
         "runs": manifests(records.runs),
-        "another_rule": shadow_sentences(by_arm),
+        "another_rule": _another_rule(records, arms),
+        "metrics_not_read": metrics_not_read(by_arm),
         "notes": _notes(records),
         "missing": records.missing,
     }
-    verdict = comparison_sentences(records, compared) or _verdict(summary)
-    if said := entropy_sentence(entropies):
-        verdict.append(said)
-    return summary | {"verdict": [*verdict, *(each["sentence"] for each in frontier), *records.additions]}
+    first, *rest = comparison_sentences(records, compared) or _verdict(summary) or [""]
+    moved = [*base_sentences(records, compared), *_warnings(records)]
+    verdict = [first, *moved, *rest, entropy_sentence(entropies), *(each["sentence"] for each in frontier)]
+    return summary | {"verdict": [each for each in [*verdict, *records.additions] if each]}
+
+
+def _another_rule(records: Records, arms: dict[str, Any]) -> list[str]:
+    """The answer for the arm that others are compared with, under each condition; for all arms that are not planned."""
+    baseline = {run.label for run in records.runs if run.arm == records.planned_arms[0]}
+    asked = baseline if records.planned else arms.keys()
+    return [content["another_rule"] for arm, content in arms.items() if arm in asked and content["another_rule"]]
 
 
 def _verdict(summary: dict[str, Any]) -> list[str]:
@@ -96,11 +119,18 @@ def _notes(records: Records) -> list[str]:
         notes.append(f"{name}: {in_words(benchmark['questions'], clusters_of(records, name))}")
         if records.shares is None and samples in records.pass_at_k:
             notes.append(f"Pass@{samples} uses all samples at once: it is no more than whether any of them was right.")
-    measured = [("The base", records.base), *((run.label, _last(run, records)) for run in records.runs)]
-    for label, by_benchmark in measured:
-        for name, each in by_benchmark.items():
-            notes += [f"{label} on {name}: {warning}" for warning in suspicions(each.evaluation)]
     if notes:
         notes.append("Intervals of single arms are 95% and over questions: what other questions would have changed.")
     logged = any(run.metrics for run in records.runs)
     return notes + (log_notes(records.by_arm) if logged else [])
+
+
+def _warnings(records: Records) -> list[str]:
+    """What makes evaluations say little; each warning once, with the models that it is of."""
+    measured = [("the base", records.base), *((run.label, _last(run, records)) for run in records.runs)]
+    found: dict[tuple[str, str], list[str]] = {}
+    for label, by_benchmark in measured:
+        for name, each in by_benchmark.items():
+            for warning in suspicions(each.evaluation):
+                found.setdefault((name, warning), []).append(label)
+    return [f"{', '.join(dict.fromkeys(labels))} on {name}: {warning}" for (name, warning), labels in found.items()]

@@ -7,7 +7,8 @@ import numpy as np
 
 from abcgrpo.event_shares import QUADRANTS
 from abcgrpo.report.reading.logs import Series
-from abcgrpo.report.reading.quadrants import clip_shares_of
+from abcgrpo.report.reading.logs.names import MASS, OTHER_NAMES
+from abcgrpo.report.reading.quadrants import SOURCES, clip_shares_of
 from abcgrpo.report.reading.records import RunRecord
 from abcgrpo.run_files import ZERO_VARIANCE
 
@@ -111,6 +112,22 @@ def log_notes(by_arm: dict[str, list[RunRecord]]) -> list[str]:
             f"known (which is not 0)."
         )
     return notes
+
+
+def metrics_not_read(by_arm: dict[str, list[RunRecord]]) -> dict[str, list[str]]:
+    """By arm of which only a log is known, the metrics in it that no table and no figure here is made of, by name."""
+    read = {*DRAWN, *SOURCES, *OTHER_NAMES}
+    return {
+        arm: names
+        for arm, runs in by_arm.items()
+        if (
+            names := sorted(
+                name
+                for name in {name for run in runs if run.manifest is None for name in run.metrics}
+                if name not in read and not name.startswith(("shadow/", MASS))
+            )
+        )
+    }
 
 
 def mean(values: Iterable[float | None]) -> float | None:

@@ -7,6 +7,7 @@ from abcgrpo.report.drawing.frontier import frontier_panels
 from abcgrpo.report.drawing.panel import Panel
 from abcgrpo.report.drawing.rules import rule_panels
 from abcgrpo.report.drawing.scores import score_panels
+from abcgrpo.report.drawing.shadow import shadow_panels
 from abcgrpo.report.drawing.training import training_panels
 
 
@@ -22,5 +23,6 @@ def panels(summary: dict[str, Any], rule_curves: dict[str, Any]) -> list[Panel]:
         *score_panels(summary),
         *training_panels(summary),
         *frontier_panels(summary),
+        *shadow_panels(summary),
         *rule_panels(list(summary["arms"]), rule_curves),
     ]

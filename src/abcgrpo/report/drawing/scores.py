@@ -18,10 +18,10 @@ def score_panels(summary: dict[str, Any]) -> list[Panel]:
 
 
 def panel_metrics(columns: list[str]) -> dict[str, str]:
-    """The three columns that have panels, by the name of the file: Avg@k, Pass@k at the largest k and at half of it."""
+    """The three columns that have panels, by the name of the file: Avg@k, Pass@k at half of the largest k and at it."""
     average, *passes = columns
-    named = {"avg_at_k": average} | ({"pass_at_k_large": passes[-1]} if passes else {})
-    return named | ({"pass_at_k_middle": passes[-2]} if len(passes) > 1 else {})
+    named = dict(zip(("pass_at_k_large", "pass_at_k_middle"), reversed(passes[-2:]), strict=False))
+    return {"avg_at_k": average} | dict(reversed(named.items()))
 
 
 def _scores(summary: dict[str, Any], benchmark: str) -> list[Panel]:

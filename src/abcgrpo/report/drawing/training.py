@@ -50,7 +50,7 @@ def _logged(summary: dict[str, Any], metric: str, title: str, axis: str, name: s
             own = [(point["step"], point["seeds"][seed]) for point in points if seed in point["seeds"]]
             at, of = np.array(own).T
             faint_rows += _line(at, running_mean(of, window), arm, seed)
-        if not seeds:
+        if not seeds and window > 1:
             faint_rows += _line(steps, values, arm, "logged")
     if not mean_rows:
         return None
@@ -62,10 +62,11 @@ def _logged(summary: dict[str, Any], metric: str, title: str, axis: str, name: s
     thin = thin_lines(arms, faint_rows, y)
     width = max(windows)
     smoothed = f"Running mean of {width} logged steps" if width > 1 else "As logged"
+    faint = ", mean over seeds; thin lines: single seeds" if several else "; faint: as logged" if width > 1 else ""
     return Panel(
         name=name,
         title=title,
-        caption=f"{smoothed}{', mean over seeds; thin lines: single seeds' if several else '; faint: as logged'}.",
+        caption=f"{smoothed}{faint}.",
         section="training",
         chart=alt.layer(thin, line.add_params(picked()), target.add_params(zoom())).add_params(hidden()),
         extent=step_extent(mean_rows),

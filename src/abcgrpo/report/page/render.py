@@ -6,21 +6,44 @@ from typing import Any
 import jinja2
 import vl_convert
 
+from abcgrpo.event_shares import QUADRANTS
 from abcgrpo.report.content.comparison import between_arms
+from abcgrpo.report.content.shadow import first_measured
 from abcgrpo.report.drawing.panel import Panel
+from abcgrpo.report.drawing.shadow import MEASURED
 from abcgrpo.report.drawing.style import HIDDEN, ZOOM, look
+from abcgrpo.report.page.tokens import spans
 from abcgrpo.report.text.document import READING_CLIP_EVENTS
 from abcgrpo.report.text.tables import (
     COMPARISON_COLUMNS,
     ENTROPY_COLUMNS,
     LOG_COLUMNS,
+    about_lines,
     comparison_rows,
+    condition_tables,
+    difference_cell,
     entropy_rows,
     log_rows,
     metric_names,
     rows,
 )
-from abcgrpo.report.wording import metric_title
+from abcgrpo.report.wording import metric_title, two_digits
+
+CONTENTS = {
+    "conditions": "When does the rule matter?",
+    "verdict": "Verdict",
+    "comparison": "Is one better?",
+    "results": "Results",
+    "training": "Training",
+    "clip": "Clip events",
+    "another-rule": "Another rule",
+    "rules": "The rules",
+    "tokens": "Punished tokens",
+    "samples": "Answers",
+    "configuration": "Arms and runs",
+    "notes": "Notes",
+}
+"""Titles of the sections in the list of contents, by anchor."""
 
 
 def page(summary: dict[str, Any], panels: list[Panel]) -> str:
@@ -48,8 +71,16 @@ def page(summary: dict[str, Any], panels: list[Panel]) -> str:
         reading_clip_events=READING_CLIP_EVENTS,
         panels=panels,
         sections={section: [each for each in panels if each.section == section] for section in _sections(panels)},
-        figures=[_figure(panel) for panel in panels],
-        parameters={"hidden": HIDDEN, "zoom": ZOOM},
+        drawings=[_figure(panel) for panel in panels],
+        parameters={"hidden": HIDDEN, "zoom": ZOOM, "measured": MEASURED},
+        about=about_lines(summary),
+        contents=_contents(summary, {panel.section for panel in panels}),
+        condition_tables=condition_tables(summary),
+        difference_cell=difference_cell,
+        two_digits=two_digits,
+        spans=spans,
+        first_measured=first_measured(summary["arms"]),
+        quadrants=list(QUADRANTS),
         environments=_environments(summary["runs"]),
         bundle=vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace("</script", "<\\/script"),
     )
@@ -57,6 +88,30 @@ def page(summary: dict[str, Any], panels: list[Panel]) -> str:
 
 def _sections(panels: list[Panel]) -> list[str]:
     return list(dict.fromkeys(panel.section for panel in panels))
+
+
+def _contents(summary: dict[str, Any], drawn: set[str]) -> list[tuple[str, str]]:
+    """Anchors and titles of the page's sections, as far as they are there."""
+    benchmarks = list(summary["benchmarks"])
+    present = {
+        "conditions": summary["conditions"],
+        "verdict": True,
+        "comparison": between_arms(summary),
+        "results": benchmarks,
+        **{f"scores-{number}": name in drawn for number, name in enumerate(benchmarks, start=1)},
+        "training": "training" in drawn,
+        "clip": "clip" in drawn,
+        "another-rule": summary["another_rule"],
+        "rules": "rules" in drawn,
+        "tokens": summary["tokens"],
+        "samples": summary["samples"],
+        "configuration": True,
+        "notes": summary["notes"],
+    }
+    titles = CONTENTS | {
+        f"scores-{number}": f"Over training: {name}" for number, name in enumerate(benchmarks, start=1)
+    }
+    return [(anchor, titles[anchor]) for anchor, there in present.items() if there]
 
 
 def _figure(panel: Panel) -> dict[str, Any]:

@@ -23,6 +23,14 @@ _AUTHORS = {
 }
 _HOST = {"q1": "clip_ratio/high_mean", "q3": "clip_ratio/low_mean"}
 
+SOURCES = {
+    *_HOST.values(),
+    *(name for name, _ in _AUTHORS.values()),
+    *(f"{name}_{sign}_adv_pct" for name, sign in _AUTHORS.values()),
+    *(f"clip_share/{quadrant}" for quadrant in QUADRANTS),
+}
+"""The names that clip events are read under, beside `clip/q1` … `clip/q4`."""
+
 
 def with_quadrants(metrics: Series) -> Series:
     """The series with `clip/q1` … `clip/q4` added as far as the log tells them: clip events ÷ completion tokens."""

@@ -21,6 +21,7 @@ from abcgrpo.run_files import (
     EXPERIMENT,
     HISTORY,
     MANIFEST,
+    TOKENS,
     TRAINING,
     checkpoints_in,
     job_directory,
@@ -53,6 +54,8 @@ class RunRecord:
     """Benchmark → step of the checkpoint, ascending."""
     condition: str | None = None
     """None where its experiment has no conditions."""
+    tokens: Path | None = None
+    """Responses that were recorded token by token, where there are any."""
 
     @property
     def label(self) -> str:
@@ -207,7 +210,8 @@ def _load_run(
         records.missing.append(f"{title}: {manifest['status']}, {manifest.get('error', 'not finished')}.")
         return
     metrics = _metrics(title, training, records)
-    run = RunRecord(name, seed, metrics, manifest, condition=condition)
+    tokens = training / TOKENS if (training / TOKENS).exists() else None
+    run = RunRecord(name, seed, metrics, manifest, condition=condition, tokens=tokens)
     for checkpoint in checkpoints_in(evaluations):
         for path in sorted(checkpoint.glob(f"*/{SETTINGS}")):
             if found := _evaluation(path.parent, records):

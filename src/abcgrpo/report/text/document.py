@@ -10,7 +10,10 @@ from abcgrpo.report.text.tables import (
     COMPARISON_COLUMNS,
     ENTROPY_COLUMNS,
     LOG_COLUMNS,
+    about_lines,
     comparison_rows,
+    condition_tables,
+    difference_cell,
     entropy_rows,
     log_rows,
     metric_names,
@@ -29,7 +32,11 @@ READING_CLIP_EVENTS = (
 
 def markdown(summary: dict[str, Any], panels: list[Panel]) -> str:
     """The report for a terminal, an issue or a README: verdict, tables, notes, panels."""
-    parts = [f"# {summary['title']}", "## Verdict", _list(summary["verdict"])]
+    about = " · ".join(f"{term}: {text}" for term, text in about_lines(summary))
+    parts = [f"# {summary['title']}", about]
+    if summary["conditions"]:
+        parts += ["## When does the rule matter?", _list(summary["conditions"]["sentences"]), *_conditions(summary)]
+    parts += ["## Verdict", _list(summary["verdict"])]
     if summary["missing"]:
         parts += ["## Missing", _list(summary["missing"])]
     if summary["benchmarks"]:
@@ -38,6 +45,8 @@ def markdown(summary: dict[str, Any], panels: list[Panel]) -> str:
         parts += ["## Results", "% right, with 95% intervals.", markdown_table(titles, lines)]
     if between_arms(summary):
         parts += ["## Comparisons", markdown_table(COMPARISON_COLUMNS, comparison_rows(summary))]
+    if summary["another_rule"]:
+        parts += ["## Would another rule have mattered?", _list(summary["another_rule"])]
     if lines := entropy_rows(summary):
         parts += ["## Entropy at the end", markdown_table(ENTROPY_COLUMNS, lines), summary["entropy_rule"]]
     if lines := [[arm, *cells] for arm, cells in log_rows(summary)]:
@@ -46,6 +55,9 @@ def markdown(summary: dict[str, Any], panels: list[Panel]) -> str:
         arms = list(next(iter(summary["configuration"].values())))
         lines = [[name, *(_value(by[arm]) for arm in arms)] for name, by in summary["configuration"].items()]
         parts += ["## Where the arms' configurations differ", markdown_table(["", *arms], lines)]
+    if summary["metrics_not_read"]:
+        lines = [f"{arm}: {', '.join(names)}" for arm, names in summary["metrics_not_read"].items()]
+        parts += ["## Logged, and in no table or figure", "`metrics.csv` has their values.", _list(lines)]
     if summary["notes"]:
         parts += ["## Notes", _list(summary["notes"])]
     parts += [f"![{panel.title}](figures/{panel.name}.png)" for panel in panels]
@@ -59,6 +71,19 @@ def latex(summary: dict[str, Any]) -> str:
         return tabular(titles, [[row.benchmark, row.name, *row.cells] for row in rows(summary)], summary["notes"])
     lines = [["training", arm, *cells] for arm, cells in log_rows(summary)]
     return tabular(["", "Method", *LOG_COLUMNS], lines, summary["notes"])
+
+
+def _conditions(summary: dict[str, Any]) -> list[str]:
+    """The tables of differences by condition."""
+    parts = []
+    for table in condition_tables(summary):
+        lines = [
+            [arm, *("–" if each is None else f"{difference_cell(each)}: {each['verdict']}" for each in cells)]
+            for arm, cells in table.rows.items()
+        ]
+        titles = ["", *summary["conditions"]["names"]]
+        parts += [f"{table.title}, difference from {table.baseline} in points:", markdown_table(titles, lines)]
+    return parts
 
 
 def _list(lines: list[str]) -> str:

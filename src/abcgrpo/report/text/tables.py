@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from abcgrpo.event_shares import QUADRANTS
 from abcgrpo.report.content.comparison import between_arms
 from abcgrpo.report.wording import cell, metric_title, number, percent
 from abcgrpo.run_files import BASE
@@ -41,8 +42,7 @@ def rows(summary: dict[str, Any]) -> list[Row]:
             if scores or name != BASE:
                 found.append(Row(benchmark, name, [cell((scores or {}).get(column)) for column in names]))
         for title, by_metric in _gains(summary, benchmark).items():
-            cells = [cell(by_metric.get(column), sign=True) for column in names]
-            found.append(Row(benchmark, title, cells, is_gain=True))
+            found.append(Row(benchmark, title, [by_metric.get(column, "–") for column in names], is_gain=True))
     if len(summary["benchmarks"]) > 1:
         found += _averages(summary, names)
     return found
@@ -54,15 +54,14 @@ def _sides(summary: dict[str, Any]) -> Iterable[tuple[str, dict[str, Any] | None
         yield arm, content["evaluation"]
 
 
-def _gains(summary: dict[str, Any], benchmark: str) -> dict[str, dict[str, dict[str, Any]]]:
-    """The differences on a benchmark, those from the base first: title → metric → value, low and high."""
-    found: dict[str, dict[str, dict[str, Any]]] = {}
+def _gains(summary: dict[str, Any], benchmark: str) -> dict[str, dict[str, str]]:
+    """The differences on a benchmark, those from the base first: title → metric → cell."""
+    found: dict[str, dict[str, str]] = {}
     for each in sorted(summary["comparisons"], key=lambda each: each["baseline"] != BASE):
         if each["measured_on"] == benchmark:
             under = f", {each['condition']}" if each["condition"] else ""
             title = f"{each['arm']} − {each['baseline']}{under}"
-            interval = {"value": each["difference"], "low": each["low"], "high": each["high"]}
-            found.setdefault(title, {})[each["metric"]] = interval
+            found.setdefault(title, {})[each["metric"]] = difference_cell(each)
     return found
 
 
@@ -75,6 +74,51 @@ def _averages(summary: dict[str, Any], names: list[str]) -> list[Row]:
             means = [sum(each[column]["value"] for each in scores if each) / len(scores) for column in names]
             found.append(Row(AVERAGE, name, [percent(value) for value in means]))
     return found
+
+
+def about_lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    """What the report is of, for its head: terms and texts; what is not known is left out."""
+    about = summary["about"]
+    days = " to ".join(dict.fromkeys(filter(None, [about["first"], about["last"]])))
+    seeds = about["seeds"]
+    measured = [f"{name}: {of['questions']} × {of['samples']}" for name, of in summary["benchmarks"].items()]
+    lines = {
+        "report": summary["made"],
+        "runs": days,
+        "base": ", ".join(about["bases"]),
+        "task": ", ".join(about["tasks"]),
+        "problems × samples": ", ".join(measured),
+        "seed" if len(seeds) == 1 else "seeds": ", ".join(map(str, seeds)),
+    }
+    return [(term, text) for term, text in lines.items() if text]
+
+
+@dataclass(frozen=True)
+class ConditionTable:
+    """Each arm's difference from the baseline by condition, in one metric on one benchmark."""
+
+    title: str
+    baseline: str
+    rows: dict[str, list[dict[str, Any] | None]]
+    """By arm, a comparison (see `comparisons`) for each condition; None where it could not be made."""
+
+
+def condition_tables(summary: dict[str, Any]) -> list[ConditionTable]:
+    """The comparisons that verdicts are given on, with a column for each of `summary["conditions"]["names"]`."""
+    if summary["conditions"] is None:
+        return []
+    names = summary["conditions"]["names"]
+    family = [each for each in summary["comparisons"] if each["in_family"]]
+    several = len({each["measured_on"] for each in family}) > 1
+    tables = []
+    for benchmark, metric in dict.fromkeys((each["measured_on"], each["metric"]) for each in family):
+        rows: dict[str, list[dict[str, Any] | None]] = {each["arm"]: [None] * len(names) for each in family}
+        for each in family:
+            if (each["measured_on"], each["metric"]) == (benchmark, metric):
+                rows[each["arm"]][names.index(each["condition"])] = each
+        title = metric_title(metric) + (f" on {benchmark}" if several else "")
+        tables.append(ConditionTable(title, family[0]["baseline"], rows))
+    return tables
 
 
 LOG_COLUMNS = (
@@ -98,7 +142,7 @@ def log_rows(summary: dict[str, Any]) -> Iterable[tuple[str, list[str]]]:
     for arm, content in summary["arms"].items():
         finals = [number(content[name]["final"]) for name in ("entropy", "reward")]
         length = content["response_length"]["final"]
-        shares = [percent(content["clip_share"][quadrant]) for quadrant in ("q1", "q2", "q3", "q4")]
+        shares = [percent(content["clip_share"][quadrant]) for quadrant in QUADRANTS]
         yield (
             arm,
             [
@@ -112,7 +156,7 @@ def log_rows(summary: dict[str, Any]) -> Iterable[tuple[str, list[str]]]:
         )
 
 
-COMPARISON_COLUMNS = ("", "", "metric", "difference", "p", "p (Holm)", "P(better)", "detectable", "seeds", "verdict")
+COMPARISON_COLUMNS = ("", "", "metric", "difference", "verdict", "p", "p (Holm)", "P(better)", "detectable", "seeds")
 
 
 def comparison_rows(summary: dict[str, Any], in_family: bool | None = None) -> list[list[str]]:
@@ -127,29 +171,31 @@ def comparison_rows(summary: dict[str, Any], in_family: bool | None = None) -> l
             each["benchmark"],
             f"{each['arm']} − {each['baseline']}",
             metric_title(each["metric"]),
-            f"{percent(each['difference'], True)} [{percent(each['low'], True)}, {percent(each['high'], True)}]",
-            _p(each["p_value"]),
-            _p(each["p_value_holm"]),
+            difference_cell(each),
+            each["verdict"],
+            p_value(each["p_value"]),
+            p_value(each["p_value_holm"]),
             _two(each["probability_of_improvement"]),
             percent(each["detectable_effect"]),
-            _seeds(each["seeds"]),
-            each["verdict"],
+            str(each["seeds"]),
         ]
         for each in between_arms(summary)
         if in_family in (None, each["in_family"])
     ]
 
 
-def _p(value: float | None) -> str:
+def difference_cell(each: dict[str, Any]) -> str:
+    """A comparison's difference and interval, in percentage points."""
+    return cell({"value": each["difference"], "low": each["low"], "high": each["high"]}, sign=True)
+
+
+def p_value(value: float | None) -> str:
+    """Three digits after the point; a dash where there is none."""
     return "–" if value is None else f"{value:.3f}" if value >= 0.001 else "< 0.001"
 
 
 def _two(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
-
-
-def _seeds(value: Any) -> str:
-    return str(len(value)) if isinstance(value, list) else str(value)
 
 
 ENTROPY_COLUMNS = ("", "", "entropy, ratio", "p", "p (Holm)", "seeds", "verdict")
@@ -162,8 +208,8 @@ def entropy_rows(summary: dict[str, Any]) -> list[list[str]]:
             each["setting"] or "",
             f"{each['arm']} / {each['baseline']}",
             f"{each['ratio']:.2f}" + ("" if each["low"] is None else f" [{each['low']:.2f}, {each['high']:.2f}]"),
-            _p(each["p_value"]),
-            _p(each["p_value_holm"]),
+            p_value(each["p_value"]),
+            p_value(each["p_value_holm"]),
             str(each["seeds"]),
             each["verdict"],
         ]

@@ -20,7 +20,7 @@ FREE = {
     "dataloader_num_workers", "dataloader_pin_memory", "dataloader_persistent_workers", "dataloader_prefetch_factor",
     "dataloader_multiprocessing_context", "skip_memory_metrics", "include_num_input_tokens_seen", "ddp_timeout",
     "torch_empty_cache_steps", "update_entropy", "max_failed_rewards", "max_skipped_in_a_row", "warn_ratio_above",
-    "warn_mismatch_above", "warn_kl_above", "resume_as_another_run", "record_tokens",
+    "warn_mismatch_above", "warn_kl_above", "resume_as_another_run", "record_tokens", "shadow_rules",
 }  # fmt: skip
 """Arguments that change no weight, so that they may differ when a run goes on."""
 

@@ -1,4 +1,4 @@
-// Draws the figures; buttons and legends take arms out of all of them; zooming by buttons, wheel and dragging.
+// Draws the figures and colours tokens; buttons and legends take arms out of all of them; zooming by buttons, wheel and dragging.
 const views = {};
 const extents = Object.fromEntries(figures.map(({name, extent}) => [name, extent]));
 const taken = new Set();
@@ -21,10 +21,20 @@ const draw = async ({name, specification}) => {
 const buttons = () => [...document.querySelectorAll("button[data-arm]")];
 const arms = () => buttons().map(button => button.dataset.arm);
 
+const signal = (name, value) => Promise.all(figures
+  .filter(({specification}) => specification.params?.some(each => each.name === name))
+  .map(figure => views[figure.name].signal(name, value).runAsync()));
+
+// Which arm's runs the shadow rules are shown of.
+const measure = arm => {
+  for (const part of document.querySelectorAll("[data-measured-in]")) part.hidden = part.dataset.measuredIn !== arm;
+  return signal(parameters.measured, arm);
+};
+
 const toggle = async arm => {
   taken.has(arm) ? taken.delete(arm) : taken.add(arm);
   for (const button of buttons()) button.setAttribute("aria-pressed", String(!taken.has(button.dataset.arm)));
-  await Promise.all(Object.values(views).map(view => view.signal(parameters.hidden, [...taken]).runAsync()));
+  await signal(parameters.hidden, [...taken]);
   for (const label of document.querySelectorAll(".role-legend-label text"))
     label.style.opacity = taken.has(label.textContent) ? 0.4 : 1;
 };
@@ -42,10 +52,36 @@ const zoom = (name, how) => {
   view.signal(signal, whole ? null : [middle - half + shift, middle + half + shift]).runAsync();
 };
 
+const colourBy = how => {
+  for (const button of document.querySelectorAll("[data-colour]"))
+    button.setAttribute("aria-pressed", String(button.dataset.colour === how));
+  for (const text of document.querySelectorAll("p.tokens")) text.className = "tokens by-" + how;
+};
+
+// Says of a token what its title says, for fingers and keyboards, which see no titles.
+const say = token => {
+  document.querySelector(".picked")?.classList.remove("picked");
+  token.classList.add("picked");
+  document.querySelector(".token-says").textContent = `“${token.textContent}”: ${token.title}`;
+};
+
 document.addEventListener("click", ({target}) => {
+  const token = target.closest("p.tokens > span");
+  if (token) say(token);
   const button = target.closest("button");
   if (button?.dataset.arm !== undefined) toggle(button.dataset.arm);
+  if (button?.dataset.colour) colourBy(button.dataset.colour);
   if (button?.dataset.zoom) zoom(button.dataset.figure, button.dataset.zoom);
 });
+
+document.addEventListener("keydown", event => {
+  const step = {ArrowRight: 1, ArrowLeft: -1}[event.key];
+  if (!step || !event.target.matches("p.tokens")) return;
+  event.preventDefault();
+  const tokens = [...event.target.children];
+  say(tokens[Math.min(tokens.length - 1, Math.max(0, tokens.findIndex(each => each.matches(".picked")) + step))]);
+});
+
+document.querySelector("[data-measured]")?.addEventListener("change", ({target}) => measure(target.value));
 
 Promise.all(figures.map(draw)).then(() => document.body.setAttribute("data-drawn", "true"));

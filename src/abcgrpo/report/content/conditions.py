@@ -1,0 +1,83 @@
+"""When does the rule matter? The comparisons of an experiment with conditions, condition by condition."""
+
+from typing import Any
+
+from abcgrpo.report.content.runs import rule_of
+from abcgrpo.report.content.shadow import shadow_figures
+from abcgrpo.report.reading.records import Records
+from abcgrpo.report.wording import listed, metric_title
+
+
+def conditions(records: Records, comparisons: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """What can be said of an experiment's conditions; None where it has none, or nothing was compared.
+
+    - `names`: in the experiment's order.
+    - `sentences`: under which conditions arms are told apart; and whether the conditions could have shown anything.
+    - `gradient`: by condition, the largest share of the gradient's mass by which a rule that was measured beside the
+      baseline's differs from it (`shadow.shadow_figures`); None where it was not logged.
+
+    Args:
+        records: what runs have left.
+        comparisons: as `compare_arms` gives them.
+    """
+    family = [each for each in comparisons if each["in_family"] and each["condition"] is not None]
+    if not family:
+        return None
+    names = [name for name in dict.fromkeys(records.conditions) if name in {each["condition"] for each in family}]
+    baseline = family[0]["baseline"]
+    gradient = {}
+    for name in names:
+        figures = shadow_figures(records.under(name).get(baseline, []))
+        gradient[name] = figures and figures["furthest"]
+    return {"names": names, "sentences": _sentences(records, family, names), "gradient": gradient}
+
+
+def _sentences(records: Records, family: list[dict[str, Any]], names: list[str]) -> list[str]:
+    baseline = family[0]["baseline"]
+    told_apart = {
+        name: found
+        for name in names
+        if (found := [each for each in family if each["condition"] == name and each["verdict"] != "inconclusive"])
+    }
+    if not told_apart:
+        sentences = [
+            f"Under none of the {len(names)} conditions is an arm told apart from {baseline}: all {len(family)} "
+            f"comparisons are inconclusive."
+        ]
+    else:
+        sentences = [
+            f"The rule matters under {listed(list(told_apart))}.",
+            *(f"{name}: {_in_words(found)}." for name, found in told_apart.items()),
+        ]
+        if others := [name for name in names if name not in told_apart]:
+            sentences.append(f"Under {listed(others)} no arm is told apart from {baseline}.")
+    return [*sentences, *_uninformative(records, family, names[-1])]
+
+
+def _in_words(found: list[dict[str, Any]]) -> str:
+    """`better than GRPO: CISPO (Pass@64); worse: ABC-GRPO (Avg@64, Pass@64)`."""
+    several = len({each["measured_on"] for each in found}) > 1
+    parts = []
+    for verdict in ("better", "worse"):
+        of_arm: dict[str, list[str]] = {}
+        for each in found:
+            if each["verdict"] == verdict:
+                where = f" on {each['measured_on']}" if several else ""
+                of_arm.setdefault(each["arm"], []).append(metric_title(each["metric"]) + where)
+        if of_arm:
+            arms = ", ".join(f"{arm} ({', '.join(metrics)})" for arm, metrics in of_arm.items())
+            parts.append(f"{verdict} than {found[0]['baseline']}: {arms}")
+    return "; ".join(parts)
+
+
+def _uninformative(records: Records, family: list[dict[str, Any]], last: str) -> list[str]:
+    """A control: where an arm without any bound is not told apart under the last condition, no bound can be judged."""
+    return [
+        f"Under {last} even {arm}, which bounds nothing, is not told apart from {each['baseline']}: the conditions are "
+        f"uninformative about bounds."
+        for arm in dict.fromkeys(each["arm"] for each in family)
+        if (rule_of(records.under(last).get(arm, [])) or {}).get("name") == "open"
+        and (found := [each for each in family if (each["arm"], each["condition"]) == (arm, last)])
+        for each in found[:1]
+        if all(other["verdict"] == "inconclusive" for other in found)
+    ]
