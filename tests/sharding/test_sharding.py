@@ -38,7 +38,7 @@ def sharded(request, tmp_path_factory):
         "spoilt": ADAM | {"spoilt": True},
     }
     module = command(request.param, "tests.sharding.training", str(folder), json.dumps(runs))
-    done = subprocess.run(module, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=600)
+    done = subprocess.run(module, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=1800)
     assert done.returncode == 0, done.stderr[-5000:]
     return request.param, folder, {name: [torch.load(folder / f"{name}-{rank}.pt") for rank in (0, 1)] for name in runs}
 

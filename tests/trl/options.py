@@ -160,7 +160,7 @@ SHOWN: dict[str, str] = {
     "vllm_importance_sampling_mode": (
         "tests/trl/update/test_exactness.py::test_importance_correction_of_vllm_keeps_trls_order"
     ),
-    "fsdp": "tests/trl/test_two_processes.py::test_fsdp2_shards_every_weight_and_gives_the_weights_of_one_process",
+    "fsdp": "tests/sharding/test_sharding.py::test_it_gives_the_weights_of_one_process",
     "ddp_backend": "tests/trl/test_two_processes.py::test_two_processes_give_the_weights_of_one",
     "use_vllm": "tests/vllm/test_training.py",
 }

@@ -87,6 +87,6 @@ def test_every_sampler_of_the_command_line_answers_alike(base, server, expected,
     assert len(texts["transformers"]) == 64
     assert texts["served"] == texts["vllm"] == texts["transformers"]
     (noted,) = (tmp_path / "vllm").glob("**/evaluation.json")
-    assert json.loads(noted.read_text())["dtype"] == "float32"
+    assert json.loads(noted.read_text())["notes"]["dtype"] == "float32"
     answers = open_sampler("server", base, GREEDY, url=server).sample(PROMPTS, SEEDS)
     assert [answer.text for answer in answers] == [answer.text for answer in expected]

@@ -7,6 +7,9 @@ future = training_client.forward_backward_custom(data, rule_loss("abc_grpo"))
 ```
 
 Each datum has, beside `target_tokens`, `logprobs` (the sampler's), `advantages` and `mask` of the same length.
+
+The service must add up weight · log-prob, as Tinker's does. SkyRL's server of the same interface (0.4.0, JAX) divides
+by the sum of the weights, which leaves no custom loss as it is (docs/engines.md).
 """
 
 from collections.abc import Callable, Mapping, Sequence
