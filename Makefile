@@ -25,7 +25,7 @@ OLDEST_READY := $(OLDEST)/.ready
 PROCESSES ?= 2
 PYTEST := -m pytest -n $(PROCESSES) --dist worksteal
 
-.PHONY: help quickstart test test-fast test-oldest test-deepspeed test-verl test-engines test-vllm gpu verl-end-to-end check format clean
+.PHONY: help quickstart test test-fast test-oldest test-deepspeed test-verl test-engines test-vllm gpu verl-end-to-end docs check format clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -60,13 +60,16 @@ gpu: $(READY)  ## Measure what one GPU of 80 GB can say in half an hour, without
 verl-end-to-end: $(VERL_READY)  ## Train countdown with verl's whole trainer on a CPU, kill it, resume it; tens of minutes
 	$(VERL_VENV)/bin/python -m tests.verl.end_to_end --output runs/verl-end-to-end
 
+docs: $(READY)  ## Build the documentation site into build/site, strictly and without a network
+	$(BIN)/mkdocs build --strict
+
 check: $(READY)  ## Format, lint, types, import rules
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 
-format: $(READY)  ## Format, and mend what the linter can
+format: $(READY)  ## Format, and repair what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
@@ -76,7 +79,7 @@ clean:  ## Remove the environments and caches; runs stay
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[test]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[test,docs]"
 	touch $@
 
 $(OLDEST_READY): constraints-oldest.txt $(READY)

@@ -1,4 +1,4 @@
-"""Mistakes that a user can mend, told in a paragraph instead of a traceback."""
+"""Mistakes that a user can correct: the command line prints them as a paragraph, without a traceback."""
 
 import difflib
 from collections.abc import Iterable

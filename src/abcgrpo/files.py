@@ -115,7 +115,7 @@ def read_json(path: Path) -> Any:
 
 
 def read_json_lines(path: Path) -> Iterator[dict]:
-    """The objects of a JSONL file. A last line that a crash cut short is left out."""
+    """The objects of a JSONL file. A last line that a crash truncated is left out."""
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.endswith("\n"):

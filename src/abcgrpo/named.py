@@ -15,7 +15,7 @@ def resolve(name: str, known: Mapping[str, str], kind: str, where: str | None = 
     """The object that `name` stands for.
 
     Args:
-        name: a key of `known`, or the import path of one's own object: `package.module.Object` or
+        name: a key of `known`, or the import path of your own object: `package.module.Object` or
             `package.module:Object`. The current directory is searched too.
         known: name → import path (`package.module:Object`) of what this package has. Nothing is imported before it is
             asked for.
@@ -64,7 +64,7 @@ def make(
 
     - `"grpo"`: a known name, with its defaults.
     - `{"name": "clip_higher", "high": 0.28}`: with parameters.
-    - `"my_rules.Mine"` or `{"name": "my_rules.Mine", …}`: one's own, by its import path.
+    - `"my_rules.Mine"` or `{"name": "my_rules.Mine", …}`: your own, by its import path.
     - an object of the wanted kind: itself.
 
     Args:

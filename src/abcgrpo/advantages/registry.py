@@ -13,7 +13,7 @@ ESTIMATORS = {
     "optimal_token_baseline": "abcgrpo.advantages.optimal_token_baseline:OptimalTokenBaseline",
     "entropy_weighted": "abcgrpo.advantages.entropy_weighted:EntropyWeighted",
 }
-"""Name → import path. An estimator of one's own needs no line here."""
+"""Name → import path. An estimator of your own needs no line here."""
 
 
 def resolve_estimator(given: Estimator | str | Mapping[str, Any], where: str = "advantages") -> Estimator:

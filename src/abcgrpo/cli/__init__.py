@@ -15,6 +15,7 @@ from abcgrpo.cli import (  # noqa: F401  each registers its command
     evaluate,
     export,
     grade,
+    recipes,
     report,
     rules,
     run,
@@ -29,7 +30,7 @@ INTERRUPTED = (130, 143)
 
 
 def main() -> None:
-    """Run a command. A mistake that the user can mend is a paragraph on standard error and exit code 2."""
+    """Run a command. A mistake that the user can correct is a paragraph on standard error and exit code 2."""
     if "ABCGRPO_PROGRESS_FILE" in os.environ:  # started by `run`
         from abcgrpo.progress import end_with_parent
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from abcgrpo.cli.app import app
+from abcgrpo.cli.app import Json, Quiet, app
 from abcgrpo.cli.report import write_records
 from abcgrpo.extras import require_extras
 
@@ -20,19 +20,25 @@ def compare(
             "log of inspect-ai (.json) or lighteval (.parquet).",
         ),
     ],
-    output: Annotated[Path, typer.Option(help="Where report.html, .md, .tex, .json and the figures go.")] = Path(
+    output: Annotated[Path, typer.Option(help="Directory for report.html, .md, .tex, .json and the figures.")] = Path(
         "comparison"
     ),
-    baseline: Annotated[str | None, typer.Option(help="The arm to compare with. Default: the first one.")] = None,
+    baseline: Annotated[
+        str | None, typer.Option(help="The arm that the others are compared with. Default: the first one.")
+    ] = None,
     pass_at_k: Annotated[
         list[int] | None,
-        typer.Option(min=1, help="A k of Pass@k; again for another. Default: powers of two up to the answers."),
+        typer.Option(
+            min=1, help="A k of Pass@k. Repeat the option for more. Default: powers of two up to the number of answers."
+        ),
     ] = None,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Compare arms by scores from anywhere: the same intervals, verdicts, power and page as for our own runs.
 
-    Runs of two arms with the same seed are a pair, and verdicts are on Avg@k and Pass@k with the largest k, or on the
-    score itself where it is not 0 or 1. Optional columns: benchmark, and cluster for what several questions share.
+    Runs of two arms with the same seed are a pair. Verdicts are on Avg@k and Pass@k with the largest k, or on the
+    score itself if it is not always 0 or 1. Optional columns: benchmark; cluster, for questions that belong together.
 
     Example: [bold]abcgrpo compare scores.csv[/bold], or
     [bold]abcgrpo compare GRPO:0=a.json GRPO:1=b.json ABC:0=c.json ABC:1=d.json[/bold]
@@ -40,4 +46,4 @@ def compare(
     require_extras("abcgrpo compare", "report")
     from abcgrpo.report.reading.foreign_scores import load_scores
 
-    write_records(load_scores(scores, baseline, pass_at_k or []), output)
+    write_records(load_scores(scores, baseline, pass_at_k or []), output, json=json, quiet=quiet)

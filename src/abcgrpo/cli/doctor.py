@@ -9,11 +9,11 @@ from abcgrpo.cli.app import app
 
 
 @app.command()
-def doctor(engine: Annotated[str, typer.Option(help="verl.")]) -> None:
-    """Check that an engine will find what this package gives it, before a run does.
+def doctor(engine: Annotated[str, typer.Option(help="The engine to check: verl.")]) -> None:
+    """Check an engine's environment before a run needs it.
 
-    Prints versions, the routes by which the engine's processes find the policy loss, and what is wrong with what to do
-    about it. Exit code 1 where training would not work.
+    Prints versions, how the engine's processes find the policy loss, and each problem with its solution. The exit code
+    is 1 if training would not work. Example: [bold]abcgrpo doctor --engine verl[/bold]
     """
     from abcgrpo.doctor import examine
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from abcgrpo.cli.app import app, results
+from abcgrpo.cli.app import Json, Quiet, app, print_json, refuse_given, results
 from abcgrpo.errors import UserError
 from abcgrpo.extras import require_extras
 from abcgrpo.tasks.registry import DEFAULT
@@ -38,57 +38,104 @@ def repeated_options(arguments: list[str], option: str) -> list[str]:
 def evaluate(
     models: Annotated[
         list[str],
-        typer.Argument(help="Directories, hub ids or shipped bases (quickstart's, for one), before the options."),
+        typer.Argument(
+            help="Directories, ids of the Hugging Face hub, or shipped bases: countdown-base. Put them first."
+        ),
     ],
     benchmarks: Annotated[
         list[str],
         typer.Option(
-            help="Published ones (aime24 …), tasks (reasoning-gym/NAME, my_task.py …), .jsonl or .parquet files."
+            help="Published benchmarks such as aime24, tasks such as reasoning-gym/NAME or my_task.py, .jsonl or "
+            ".parquet files."
         ),
     ] = [DEFAULT],  # noqa: B006
     task: Annotated[
-        str | None, typer.Option(help="What grades files. Default: problems with one final answer in a box.")
+        str | None, typer.Option(help="The task that grades files. Default: mathematics with a final answer in a box.")
     ] = None,
     reward_funcs: Annotated[
-        str | None, typer.Option(help="Import paths of rewards, with commas between: the first grades instead.")
+        str | None,
+        typer.Option(
+            help="Import paths of reward functions, separated by commas. The first one grades instead of the task."
+        ),
     ] = None,
-    samples: Annotated[int, typer.Option(min=1, help="Answers to each. More than the largest k is wise.")] = 64,
-    checkpoints: Annotated[str | None, typer.Option(help="all or last: of training runs, given as MODELS.")] = None,
-    output: Annotated[Path, typer.Option(help="Samples go to <model>/<benchmark> in here.")] = Path("evaluations"),
+    samples: Annotated[
+        int, typer.Option(min=1, help="Answers per problem. Take more than the largest k of Pass@k.")
+    ] = 64,
+    checkpoints: Annotated[
+        str | None, typer.Option(help="all or last: which checkpoints of the training runs among MODELS.")
+    ] = None,
+    output: Annotated[
+        Path, typer.Option(help="Directory for the results. The samples go to MODEL/BENCHMARK in it.")
+    ] = Path("evaluations"),
     questions: Annotated[
-        int | None, typer.Option(min=1, help="The first so many. Default: all, or 128 of generated ones.")
+        int | None,
+        typer.Option(
+            min=1, help="Number of problems, from the first. Default: all problems of a file, 128 of a generator."
+        ),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="Copies of benchmarks, instead of the hub. Default: $ABCGRPO_DATA.")
+        Path | None,
+        typer.Option(help="Directory with copies of benchmarks, read instead of the hub. Default: $ABCGRPO_DATA."),
     ] = None,
-    sampler: Annotated[str, typer.Option(help="transformers or vllm.")] = "transformers",
-    server: Annotated[str | None, typer.Option(help="URL with /v1 of a server with OpenAI's interface.")] = None,
+    sampler: Annotated[
+        str, typer.Option(help="Library that generates the answers: transformers or vllm.")
+    ] = "transformers",
+    server: Annotated[
+        str | None,
+        typer.Option(help="URL of a server with OpenAI's interface, ending in /v1. It then generates the answers."),
+    ] = None,
     concurrency: Annotated[
-        int | None, typer.Option(min=1, help="Answers under way at the server. Default: 32.")
+        int | None, typer.Option(min=1, help="Requests to the server at the same time. Default: 32.")
     ] = None,
-    retries: Annotated[int | None, typer.Option(min=0, help="Of a request to the server. Default: 5.")] = None,
+    retries: Annotated[
+        int | None,
+        typer.Option(min=0, help="Number of times that a failed request to the server is repeated. Default: 5."),
+    ] = None,
     timeout: Annotated[
         float | None,
-        typer.Option(min=1, help="Seconds for one try at the server. Default: a quarter for each token, at least 600."),
+        typer.Option(
+            min=1,
+            help="Seconds until a request to the server fails. Default: a quarter second per token, at least 600.",
+        ),
     ] = None,
-    temperature: Annotated[float | None, typer.Option(min=0, help="0 takes the most likely token.")] = None,
-    top_p: Annotated[float | None, typer.Option(min=0, max=1)] = None,
-    top_k: Annotated[int | None, typer.Option(min=0, help="0 leaves every token in.")] = None,
-    max_new_tokens: Annotated[int | None, typer.Option(min=1, help="Length limit of an answer.")] = None,
-    prompt_template: Annotated[str | None, typer.Option(help="Text around {problem}.")] = None,
-    prompt_form: Annotated[str | None, typer.Option(help="chat or plain.")] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option(min=0, help="Sampling temperature. 0 takes the most likely token. Default: as the task says."),
+    ] = None,
+    top_p: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Sample from the most likely tokens with this total probability.")
+    ] = None,
+    top_k: Annotated[
+        int | None, typer.Option(min=0, help="Sample from this number of most likely tokens. 0: from all tokens.")
+    ] = None,
+    max_new_tokens: Annotated[int | None, typer.Option(min=1, help="Maximum number of tokens per answer.")] = None,
+    prompt_template: Annotated[
+        str | None, typer.Option(help="Text of the prompt, with {problem} where the problem goes.")
+    ] = None,
+    prompt_form: Annotated[
+        str | None, typer.Option(help="chat puts the prompt into the model's chat template, plain does not.")
+    ] = None,
     pass_at_k: Annotated[
-        str, typer.Option(help="unbiased, or first-k as in the paper's released script.")
+        str, typer.Option(help="Estimator of Pass@k: unbiased, or first-k as in the released script of the paper.")
     ] = "unbiased",
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Answers drawn and kept together.")] = None,
-    seed: int = 0,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Answers that are generated and saved together.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the sampling.")] = 0,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Draw, grade and keep answers of models, and print Avg@k and Pass@k with 95% intervals.
+    """Generate, grade and save answers of models, and print Avg@k and Pass@k with 95% intervals.
 
-    Each task is sampled as it says unless options say otherwise: published benchmarks as in the paper (temperature 0.6,
-    top_p 0.95, top_k 20) with at most 4096 tokens. What is in the output directory already is not drawn again, and an
-    evaluation that was killed goes on. results.json, results.md and results.tex are written beside the samples.
+    Every task has sampling settings, which the options replace. Published benchmarks have those of the paper
+    (temperature 0.6, top_p 0.95, top_k 20) with at most 4096 tokens. Answers that the output directory already holds
+    are kept, so an interrupted evaluation continues. results.json, results.md and results.tex are written beside the
+    samples.
+
+    Example: [bold]abcgrpo evaluate countdown-base --benchmarks countdown --samples 16[/bold]
     """
+    if json:
+        refuse_given({"--quiet": quiet or None}, "--json")
     require_extras("abcgrpo evaluate", "trl", *(["server"] if server else []))
     from abcgrpo.evaluation.evaluate import Plan, default_sampling
     from abcgrpo.evaluation.evaluate import evaluate as evaluate_model
@@ -113,7 +160,11 @@ def evaluate(
         sampling = default_sampling(benchmark.task, given, seed)
         kind = "server" if server else sampler
         plans[benchmark.name] = Plan(sampling, samples, kind, options, batch_size, template)
-        print(f"{benchmark.name}: {len(benchmark.rows)} problems, {template.form} prompt {template.text!r}", flush=True)
+        if not (json or quiet):
+            print(
+                f"{benchmark.name}: {len(benchmark.rows)} problems, {template.form} prompt {template.text!r}",
+                flush=True,
+            )
     evaluations: dict[str, dict[str, Any]] = {benchmark.name: {} for benchmark in loaded}
     opened = LastSampler()
     for label, model in named:
@@ -123,6 +174,10 @@ def evaluate(
                 model, benchmark, plans[benchmark.name], directory, opened
             )
     content = write_results(all_results(evaluations, metrics), output)
+    if json:
+        print_json(content)
+    if json or quiet:
+        return
     results().print(terminal(content))
     for note in content["notes"]:
         print(f"- {note}")

@@ -17,13 +17,26 @@ def export(
         str | None, typer.Option(help="Training problems of a task: a name, reasoning-gym/NAME, my_task.py.")
     ] = None,
     benchmark: Annotated[str | None, typer.Option(help="Test problems: a benchmark's name, or a file.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="Of the hub, or a .jsonl or .parquet file.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="A data set of the Hugging Face hub, or a .jsonl or .parquet file.")
+    ] = None,
     dataset_config: Annotated[str | None, typer.Option(help="The configuration of a data set of the hub.")] = None,
-    skip_unusable_rows: Annotated[bool, typer.Option(help="Leave them out instead of refusing the data set.")] = False,
-    data: Annotated[Path | None, typer.Option(help="Copies of benchmarks. Default: $ABCGRPO_DATA.")] = None,
-    problems: Annotated[int | None, typer.Option(min=1, help="How many. Default: as in train and evaluate.")] = None,
-    prompt_template: Annotated[str | None, typer.Option(help="Text around {problem}.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the draw of training problems. Default: 0.")] = None,
+    skip_unusable_rows: Annotated[
+        bool,
+        typer.Option(
+            "--skip-unusable-rows", help="Leave out rows that cannot be used, instead of ending with an error."
+        ),
+    ] = False,
+    data: Annotated[
+        Path | None, typer.Option(help="Directory with copies of benchmarks. Default: $ABCGRPO_DATA.")
+    ] = None,
+    problems: Annotated[
+        int | None, typer.Option(min=1, help="Number of problems. Default: as in train and evaluate.")
+    ] = None,
+    prompt_template: Annotated[
+        str | None, typer.Option(help="Text of the prompt, with {problem} where the problem goes.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed that chooses the training problems. Default: 0.")] = None,
 ) -> None:
     """Write problems as the Parquet rows that verl trains on and validates with.
 

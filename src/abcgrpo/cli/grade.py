@@ -13,12 +13,18 @@ from abcgrpo.extras import require_extras
 @app.command()
 def grade(
     input: Annotated[Path, typer.Option(help="A JSONL file; each line has `gold` and `response`.")],
-    output: Annotated[Path, typer.Option(help="Where the lines go, with `correct`, `answer` and `reason` added.")],
-    fallback: Annotated[bool, typer.Option(help="Without a box, take what the response states as its answer.")] = False,
+    output: Annotated[
+        Path, typer.Option(help="The JSONL file to write: the same lines with `correct`, `answer` and `reason`.")
+    ],
+    fallback: Annotated[
+        bool, typer.Option(help="If a response has no box, take the answer that it states in words.")
+    ] = False,
 ) -> None:
-    """Grade answers to mathematical problems: one line out for each line in, in order, whatever the answers.
+    """Grade answers to mathematical problems: one output line for each input line, in the same order.
 
-    Exit code 0 whatever the answers: hostile ones are cut off by limits on time and memory.
+    Wrong and hostile answers do not change the exit code, 0: limits on time and memory stop them.
+
+    Example: [bold]abcgrpo grade --input answers.jsonl --output graded.jsonl[/bold]
     """
     require_extras("abcgrpo grade", "grading")
     from abcgrpo.grading import grade_file

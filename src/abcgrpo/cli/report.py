@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from abcgrpo.cli.app import app, results
+from abcgrpo.cli.app import Json, Quiet, app, print_json, refuse_given, results
 from abcgrpo.errors import UserError
 from abcgrpo.extras import require_extras
 
@@ -13,7 +13,7 @@ from abcgrpo.extras import require_extras
 @app.command()
 def report(
     runs: Annotated[list[Path] | None, typer.Argument(help="Directories of experiments or of single runs.")] = None,
-    output: Annotated[Path, typer.Option(help="Where report.html, .md, .tex, .json and the figures go.")] = Path(
+    output: Annotated[Path, typer.Option(help="Directory for report.html, .md, .tex, .json and the figures.")] = Path(
         "report"
     ),
     log: Annotated[
@@ -21,8 +21,8 @@ def report(
         typer.Option(
             metavar="NAME=PATH",
             help="A training log: trainer_state.json, TensorBoard event files or their directory, JSONL (verl's too), "
-            "a history exported from W&B (CSV or JSON), or a run of ours. "
-            "Again with the same NAME for another seed.",
+            "a history exported from W&B (CSV or JSON), or a run of abcgrpo train. "
+            "The same NAME again adds another seed.",
         ),
     ] = None,
     level: Annotated[
@@ -30,35 +30,56 @@ def report(
         typer.Option(
             min=0,
             max=1,
-            help="Avg@k (0 … 1) at which arms are compared beside equal steps. Default: the highest multiple of 0.05 "
+            help="Also compare arms where they reach this Avg@k (0 to 1). Default: the highest multiple of 0.05 "
             "that every run reaches.",
         ),
     ] = None,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Make the report from the files that runs have left, and from training logs. Nothing is trained or sampled."""
+    """Write tables, figures and a page from saved runs and training logs. Nothing is trained or sampled.
+
+    Example: [bold]abcgrpo report --log GRPO=grpo/trainer_state.json --log ABC=abc/ --output report[/bold]
+    """
     if not runs and not log:
         raise UserError("Nothing to report on: give directories of experiments or runs, or --log NAME=PATH.")
     require_extras("abcgrpo report", "report")
-    write_report(runs or [], output, [named_path(each) for each in log or []], level)
+    write_report(runs or [], output, [named_path(each) for each in log or []], level, json=json, quiet=quiet)
 
 
 def write_report(
-    runs: list[Path], output: Path, logs: list[tuple[str, Path]] | None = None, level: float | None = None
+    runs: list[Path],
+    output: Path,
+    logs: list[tuple[str, Path]] | None = None,
+    level: float | None = None,
+    *,
+    json: bool = False,
+    quiet: bool = False,
 ) -> None:
     """Write the report, print its table, and name its page."""
     from abcgrpo.report.reading.records import load
 
     records = load(runs, logs or [])
     records.level = level
-    write_records(records, output)
+    write_records(records, output, json=json, quiet=quiet)
 
 
-def write_records(records: Any, output: Path) -> None:
-    """Write the report of what was loaded, print its table, and name its page."""
+def write_records(records: Any, output: Path, *, json: bool = False, quiet: bool = False) -> None:
+    """Write the report of what was loaded, and print its table and the path of its page; or report.json, or nothing.
+
+    Raises:
+        UserError: `json` and `quiet`, which contradict each other.
+    """
+    if json:
+        refuse_given({"--quiet": quiet or None}, "--json")
     from abcgrpo.report.text.terminal import terminal_sentences, terminal_tables
     from abcgrpo.report.write import write
 
     summary = write(records, output)
+    if json:
+        print_json(summary)
+    if json or quiet:
+        return
     console = results()
     for table in terminal_tables(summary, console.width):
         console.print(table)

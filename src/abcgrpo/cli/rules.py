@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from abcgrpo.cli.app import app, results
+from abcgrpo.cli.app import Json, app, print_json, results
 
 RATIOS = (0.1, 0.5, 0.7, 0.85, 0.95, 1.0, 1.05, 1.15, 1.3, 1.5, 2.0, 4.0, 9.0)
 """The rows of a drawn rule."""
@@ -23,8 +23,11 @@ def rules(
     ] = None,
     old_probability: Annotated[
         float | None,
-        typer.Option(help="Of the token that is drawn. Matters to rules that look at it.", show_default="0.1"),
+        typer.Option(
+            help="Old probability of the token that is drawn. It matters to some rules only.", show_default="0.1"
+        ),
     ] = None,
+    json: Json = False,
 ) -> None:
     """List the clipping rules; with a rule, explain it: formula, parameters, source, and its weight against the ratio.
 
@@ -34,8 +37,20 @@ def rules(
 
     if rule is None:
         refuse_given({"--old-probability": old_probability}, "the list")
+        if json:
+            print_json(_records())
+            return
         results().print(_list())
         print("abcgrpo rules NAME explains one. A rule of your own: docs/adding-a-rule.md.")
+        return
+    if json:
+        refuse_given({"--old-probability": old_probability}, "--json")
+        from dataclasses import asdict
+
+        from abcgrpo.rules import resolve_rule
+        from abcgrpo.rules.description import describe
+
+        print_json(asdict(describe(resolve_rule(parse_rule(rule)))))
         return
     _explain(rule, old_probability)
 
@@ -61,16 +76,26 @@ def parse_rule(text: str) -> Any:
         ) from error
 
 
+def _records() -> list[dict[str, Any]]:
+    from dataclasses import asdict
+
+    from abcgrpo.rules import RULES, resolve_rule
+    from abcgrpo.rules.description import describe
+
+    return [asdict(describe(resolve_rule(name))) for name in RULES]
+
+
 def _list() -> Any:
     from rich.table import Table
 
     from abcgrpo.rules import RULES, resolve_rule
+    from abcgrpo.rules.description import describe
 
     table = Table("rule", "parameters", "what is maximized", box=None, pad_edge=False)
     for name in RULES:
         rule = resolve_rule(name)
         parameters = ", ".join(f"{key} {_number(value)}" for key, value in rule.parameters().items())
-        table.add_row(name, parameters, _paragraphs(rule)[0])
+        table.add_row(name, parameters, describe(rule).paragraphs[0])
     return table
 
 
@@ -82,19 +107,21 @@ def _explain(text: str, old_probability: float | None) -> None:
     from abcgrpo.curves import OLD_PROBABILITY
     from abcgrpo.errors import UserError
     from abcgrpo.rules import resolve_rule
+    from abcgrpo.rules.description import describe
 
     rule = resolve_rule(parse_rule(text))
+    description = describe(rule)
     old = OLD_PROBABILITY if old_probability is None else old_probability
     if not 0 < old <= 1:
         raise UserError(f"--old-probability is a probability above 0, got {old:g}.")
     console = results()
     console.print(Text(rule.name, style="bold"))
-    for paragraph in _paragraphs(rule):
+    for paragraph in description.paragraphs:
         console.print(Text(f"\n{paragraph}"))
     parameters = Table("parameter", "value", "meaning", box=None, pad_edge=False)
-    for name, value in rule.parameters().items():
-        parameters.add_row(name, _number(value), _field_docs(type(rule)).get(name, ""))
-    parts: list[Any] = [Text()] + ([parameters, Text()] if rule.parameters() else [])
+    for each in description.parameters:
+        parameters.add_row(each.name, _number(each.value), each.meaning)
+    parts: list[Any] = [Text()] + ([parameters, Text()] if description.parameters else [])
     console.print(Group(*parts, *_drawn(rule, old)))
 
 
@@ -117,38 +144,6 @@ def _drawn(rule: Any, old_probability: float) -> list[Any]:
         table.add_row(f"{ratio:g}", *cells)
     about = "The weight w of a token's gradient, Â·w·∇logπ, for a response of one token that had probability "
     return [Text(f"{about}{old_probability:g}. w = r: the rule leaves it alone."), table]
-
-
-def _paragraphs(rule: Any) -> list[str]:
-    """The docstring, a line for each paragraph; without the errors that it raises."""
-    import inspect
-
-    text = inspect.getdoc(type(rule)) or type(rule).__qualname__
-    paragraphs = text.split("\n\n")
-    kept = [each for each in paragraphs if not each.startswith("Raises:")]
-    return [each if each.startswith("    ") else " ".join(each.split()) for each in kept]
-
-
-def _field_docs(kind: type) -> dict[str, str]:
-    """Field → the docstring under it, from the source of the class."""
-    import ast
-    import inspect
-    import textwrap
-    from itertools import pairwise
-
-    try:
-        (tree,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
-    except (OSError, TypeError):  # a class without a file
-        return {}
-    body = getattr(tree, "body", [])
-    return {
-        declared.target.id: " ".join(str(said.value.value).split())
-        for declared, said in pairwise(body)
-        if isinstance(declared, ast.AnnAssign)
-        and isinstance(declared.target, ast.Name)
-        and isinstance(said, ast.Expr)
-        and isinstance(said.value, ast.Constant)
-    }
 
 
 def _number(value: Any) -> str:

@@ -14,17 +14,19 @@ from abcgrpo.extras import require_extras
 
 @app.command()
 def run(
-    experiment: Annotated[str, typer.Argument(help="A YAML file, or the name of a shipped experiment: quickstart.")],
-    output: Annotated[Path | None, typer.Option(help="Default: runs/ and the experiment's name.")] = None,
+    experiment: Annotated[
+        str, typer.Argument(help="A YAML file, or a shipped experiment such as quickstart (see abcgrpo recipes list).")
+    ],
+    output: Annotated[Path | None, typer.Option(help="Directory for all results. Default: runs/NAME.")] = None,
     on: Annotated[
         str | None,
         typer.Option(
             metavar="ray[:ADDRESS]",
-            help="Do the jobs on a Ray cluster: the one that runs here, or the one at an address.",
+            help="Run the jobs on a Ray cluster: the one on this machine, or the one at ADDRESS.",
         ),
     ] = None,
     plan: Annotated[
-        bool, typer.Option("--plan", help="Run nothing: say what the experiment will show, and what it cannot.")
+        bool, typer.Option("--plan", help="Run nothing. Print the runs, and which differences they could detect.")
     ] = False,
 ) -> None:
     """Run an experiment: the base, every arm with every seed, their evaluation, and a report with verdicts.
@@ -45,7 +47,7 @@ def run(
     runner = ExperimentRunner(read_experiment(experiment), directory)
     obstacles = check_experiment(runner.experiment)
     for change in runner.changes:
-        print(f"Other than the runs in {directory} were begun with: {change}.", file=sys.stderr, flush=True)
+        print(f"The runs in {directory} began with other settings: {change}.", file=sys.stderr, flush=True)
     if plan:
         print("\n".join([*planned(runner), *(f"CANNOT RUN HERE YET. {each}" for each in obstacles)]))
         return

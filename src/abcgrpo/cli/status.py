@@ -5,28 +5,24 @@ from typing import Annotated
 
 import typer
 
-from abcgrpo.cli.app import app, results
+from abcgrpo.cli.app import Json, app, print_json, results
 
 
 @app.command()
 def status(
     directory: Annotated[Path, typer.Argument(help="The experiment's directory, such as runs/quickstart.")],
-    json: Annotated[bool, typer.Option("--json", help="As JSON on standard output.")] = False,
+    json: Json = False,
 ) -> None:
-    """Show how an experiment stands: jobs, time left, first curves, failures in their own words.
+    """Show the progress of an experiment: jobs, time left, first curves, and the messages of failed jobs.
 
-    It reads files only and disturbs nothing. [bold]abcgrpo report DIRECTORY[/bold] makes a report of what is finished.
+    It only reads files. [bold]abcgrpo report DIRECTORY[/bold] writes a report of the finished jobs.
     """
     from abcgrpo.experiments.status import status as status_of
     from abcgrpo.experiments.status import terminal
 
     found = status_of(directory)
     if json:
-        from json import dumps
-
-        from abcgrpo.files import plain
-
-        print(dumps(plain(found), indent=2))
+        print_json(found)
         return
     for part in terminal(found):
         results().print(part, markup=False, highlight=False, soft_wrap=isinstance(part, str))

@@ -17,22 +17,34 @@ from abcgrpo.extras import require_extras
 )
 def train(
     context: typer.Context,
-    recipe: Annotated[str, typer.Argument(help="A YAML file, or a shipped recipe: qwen3-4b-base/paper-abc-grpo.")],
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            help="A YAML file, or a shipped recipe such as qwen3-4b-base/paper-abc-grpo (see abcgrpo recipes list)."
+        ),
+    ],
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check all but the weights, print what would be done, and stop.")
+        bool,
+        typer.Option("--dry-run", help="Check the recipe without loading weights, print batches and memory, and stop."),
     ] = False,
-    json: Annotated[Path | None, typer.Option(help="With --dry-run: what was found, as JSON.")] = None,
-    num_problems: Annotated[int | None, typer.Option(help="Size of the training set.")] = None,
-    num_processes: Annotated[int | None, typer.Option(help="Processes that the batch sizes are meant for.")] = None,
+    json: Annotated[
+        Path | None, typer.Option(help="With --dry-run: a file to which the same is written as JSON.")
+    ] = None,
+    num_problems: Annotated[
+        int | None, typer.Option(help="Number of training problems. Default: as the recipe says.")
+    ] = None,
+    num_processes: Annotated[
+        int | None, typer.Option(help="Number of processes that the batch sizes are meant for.")
+    ] = None,
 ) -> None:
     """Train one model from a recipe.
 
     The keys are those of TRL's GRPOConfig (so TRL's documentation applies), the clipping rule, and model_name_or_path,
-    task, num_problems and reward_funcs. Any of them may be given again here, and wins:
+    task, num_problems and reward_funcs. An option given here replaces the recipe's:
     [bold]abcgrpo train recipe.yaml --learning_rate 1e-5 --rule '{name: clip_higher, high: 0.28}'[/bold]. The thresholds
     eps_pos_high, eps_pos_low, eps_neg_high and eps_neg_low are short for the rule abc_grpo with these.
 
-    A run that was cut short goes on, exactly, when the same command is given again. SIGTERM and Ctrl-C save first.
+    An interrupted run resumes exactly when the same command is given again. SIGTERM and Ctrl-C save a checkpoint first.
     """
     require_extras("abcgrpo train", "trl")
     from abcgrpo.training.recipe import read_recipe

@@ -1,4 +1,4 @@
-"""NeMo-RL: a loss object that a driver of one's own passes to its GRPO loop.
+"""NeMo-RL: a loss object that a driver of your own passes to its GRPO loop.
 
 ```python
 from nemo_rl.algorithms.loss.interfaces import LossInputType, LossType

@@ -37,7 +37,7 @@ def named_models(models: list[str], checkpoints: str | None = None) -> list[Name
         if checkpoints:
             if not found:
                 raise UserError(
-                    f"{model} holds no checkpoint-<step> directory, so --checkpoints {checkpoints} is vain."
+                    f"{model} holds no checkpoint-<step> directory, so --checkpoints {checkpoints} has no effect."
                 )
             chosen = found if checkpoints == "all" else found[-1:]
             named += [Named(f"{label}/{path.name}", str(path)) for path in chosen]

@@ -140,7 +140,7 @@ def suspicions(evaluation: Evaluation) -> list[str]:
     if total and evaluation.reasons["no_answer"] == total:
         return [
             "EVERY answer ended in no_answer: the grader looks for a form that the prompt does not ask for, or the "
-            "answers are cut short. The figures say nothing of the model."
+            "answers are truncated. The scores say nothing about the model."
         ]
     if total and evaluation.reasons["failed"] == total:
         return ["the grade FAILED on every answer. The figures say nothing of the model."]

@@ -96,7 +96,7 @@ class SampleStore:
 
         Args:
             batches: the plan.
-            whole: whether a batch counts only when all its lines are there; lines of other batches, cut short by a
+            whole: whether a batch counts only when all its lines are there; lines of other batches, interrupted by a
                 crash, are then removed.
 
         Raises:
@@ -109,7 +109,7 @@ class SampleStore:
         lines = list(read_json_lines(path))
         keys = [(line["problem"], line["sample"]) for line in lines]
         if strange := [key for key, count in Counter(keys).items() if count > 1 or key not in batch_of]:
-            raise UserError(f"{path}: the sample {strange[0]} is there twice, or is none of this evaluation's.")
+            raise UserError(f"{path}: the sample {strange[0]} appears twice, or does not belong to this evaluation.")
         counts = Counter(batch_of[key] for key in keys)
         counted = {key for key in keys if not whole or counts[batch_of[key]] == len(batches[batch_of[key]])}
         if len(counted) < len(keys) or not path.read_bytes().endswith(b"\n"):

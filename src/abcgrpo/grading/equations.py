@@ -133,7 +133,7 @@ def _is_quantity(node: Node) -> bool:
 
 
 def free_symbols(node: Node) -> set[str]:
-    """The unknowns of an expression: the index of a sum and the variable of an integral are none."""
+    """The unknowns of an expression: the index of a sum and the variable of an integral do not count."""
     if node.kind == "symbol":
         return {str(node.parts[0])}
     found: set[str] = set().union(*map(free_symbols, node.nodes))

@@ -19,7 +19,7 @@ class Verdict:
     | `timeout`         | False   | the comparison ran past its limit of CPU time (or the wall clock's)   |
     | `killed`          | False   | the comparison ran out of memory, or its process died                 |
     | `unparsable_gold` | None    | the gold answer makes no sense: nothing can be said of the response   |
-    | `failed`          | False   | a grader of one's own raised an error: a reward is not given          |
+    | `failed`          | False   | a grader of your own raised an error: a reward is not given          |
     """
 
     correct: bool | None

@@ -32,7 +32,7 @@ RULES = {
     "self_tuned": "abcgrpo.rules.self_tuned:SelfTuned",
     "bapo": "abcgrpo.rules.bapo:BAPO",
 }
-"""Name → import path. A rule of one's own needs no line here."""
+"""Name → import path. A rule of your own needs no line here."""
 
 
 def resolve_rule(given: Rule | str | Mapping[str, Any], where: str = "rule") -> Rule:
@@ -40,7 +40,7 @@ def resolve_rule(given: Rule | str | Mapping[str, Any], where: str = "rule") -> 
 
     - `"grpo"`: a known rule with its defaults.
     - `{"name": "clip_higher", "high": 0.28}`: with parameters.
-    - `"my_rules.Mine"` or `{"name": "my_rules.Mine", …}`: one's own, by its import path.
+    - `"my_rules.Mine"` or `{"name": "my_rules.Mine", …}`: your own, by its import path.
     - a `Rule`: itself.
 
     Args:

@@ -105,9 +105,9 @@ def load_benchmark(
         name: one of `names()`, what `get_task` understands, or a path that ends in .jsonl or .parquet.
         data: a directory of copies, `<name>/test.jsonl` or `<name>.jsonl` (or .parquet), instead of the hub; by default
             the one that the environment variable ABCGRPO_DATA names, if it is set.
-        questions: the first so many; None for all, or of problems without an end for the task's usual number.
+        questions: number of problems, from the first. None: all problems; for a generator, the task's usual number.
         task: what grades the rows of a file; by default mathematics, as published benchmarks are.
-        rewards: of one's own, the first of which grades instead of the task.
+        rewards: your own reward functions. The first one grades instead of the task.
 
     Raises:
         UserError: an unknown name, problems that cannot be loaded or used, another number or content hash of them than
@@ -151,7 +151,7 @@ def load_benchmarks(
     for name in wanted:
         _require_name(name)
     if task is not None and not any(is_file_name(name) for name in wanted):
-        raise UserError(f"The task {task.name} has no effect: it grades files, and {', '.join(wanted)} is none.")
+        raise UserError(f"The task {task.name} has no effect: it grades files, and {', '.join(wanted)} is not a file.")
     if data is not None and not any(name in KNOWN for name in wanted):
         raise UserError(f"The copies in {data} have no effect: none of {', '.join(wanted)} is taken from them.")
     loaded = [load_benchmark(name, data, questions, task, rewards) for name in wanted]
@@ -224,7 +224,7 @@ def _require_name(name: str | dict[str, Any]) -> None:
     """Refuse what can be neither a benchmark's name, nor a file's, nor a task's.
 
     Raises:
-        UserError: it is none of them.
+        UserError: it is neither.
     """
     if not isinstance(name, str) or name in names() or is_file_name(name) or name.startswith("{"):
         return

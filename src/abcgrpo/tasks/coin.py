@@ -38,4 +38,4 @@ class Coin:
 
 
 coin = Coin()
-"""In a recipe: `reward_funcs: [abcgrpo.tasks.coin.coin]`. Another seed: `coin = Coin(7)` in a module of one's own."""
+"""In a recipe: `reward_funcs: [abcgrpo.tasks.coin.coin]`. Another seed: `coin = Coin(7)` in a module of your own."""

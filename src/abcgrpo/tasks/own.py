@@ -1,4 +1,4 @@
-"""A task of one's own: a function `grade(text, row)`, or TRL's convention of `train_dataset` and `reward_funcs`.
+"""A task of your own: a function `grade(text, row)`, or TRL's convention of `train_dataset` and `reward_funcs`.
 
 What is read of a module, or of any other object:
 

@@ -129,7 +129,7 @@ class Shown:
 
 
 def base(name: str, **parameters: Any) -> Base:
-    """How a base of one's own is made for a data set: from its questions as they are, and golds as solutions.
+    """How a base of your own is made for a data set: from its questions as they are, and golds as solutions.
 
     Args:
         name: the data set's.

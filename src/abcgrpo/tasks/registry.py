@@ -17,7 +17,7 @@ TASKS = {
     "maze": "abcgrpo.tasks.maze:TASK",
     "mathematics": "abcgrpo.tasks.mathematics:TASK",
 }
-"""Name → import path. A task of one's own needs no line here."""
+"""Name → import path. A task of your own needs no line here."""
 
 FAMILIES = {"reasoning-gym": "abcgrpo.tasks.reasoning_gym:task"}
 """Prefix → import path of a function (name, **parameters) → Task, for names such as `reasoning-gym/NAME`."""

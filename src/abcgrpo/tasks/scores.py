@@ -1,4 +1,4 @@
-"""Verdicts from functions of one's own: `grade(text, row)`, and rewards in TRL's signature."""
+"""Verdicts from functions of your own: `grade(text, row)`, and rewards in TRL's signature."""
 
 import ast
 import asyncio
@@ -27,7 +27,7 @@ RIGHT = 1.0
 
 
 def code_of(functions: Sequence[Callable[..., Any]]) -> str:
-    """SHA-256 of functions of one's own: their names, and the files that they are in, as Python reads them.
+    """SHA-256 of functions of your own: their names, and the files that they are in, as Python reads them.
 
     Comments and layout make no difference. What these files import is not looked at.
     """
@@ -75,7 +75,7 @@ def grade_by_reward(function: Reward, name: str) -> Grade:
 def scored_verdicts(
     scores: Callable[[list[str], list[Row]], list[Any]], texts: list[str], rows: list[Row], what: str
 ) -> list[Verdict]:
-    """Verdicts from the scores of one's own function; a row that it fails on is wrong, with the reason `failed`.
+    """Verdicts from the scores of your own function; a row that it fails on is wrong, with the reason `failed`.
 
     Raises:
         UserError: it fails on every one of several rows, or gives another number of scores: a mistake in the function.

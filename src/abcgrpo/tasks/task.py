@@ -76,7 +76,7 @@ class Task:
     spec: str = ""
     """What `get_task` finds this task by again, as text. Default: the name."""
     code: str = ""
-    """`code_of` the functions of one's own that grade and reward; empty where this package's do."""
+    """`code_of` the functions of your own that grade and reward; empty where this package's do."""
     own_rewards: tuple[Reward, ...] = ()
     """Rewards of training instead of the one that is derived from `grade`."""
 
@@ -87,7 +87,7 @@ class Task:
 
     @property
     def graded_with(self) -> str:
-        """What changes when answers would be graded otherwise, by another task or by other code of one's own."""
+        """What changes when answers would be graded otherwise, by another task or by other code of your own."""
         return f"{self.found_by} {self.code}".strip()
 
     @cached_property
@@ -109,7 +109,7 @@ class Task:
         return list(self.own_rewards) or [self.reward]
 
     def rewarded_by(self, functions: Sequence[Reward]) -> "Task":
-        """This task with rewards of one's own, by the first of which evaluation grades too: see `grade_by_reward`.
+        """This task with rewards of your own, by the first of which evaluation grades too: see `grade_by_reward`.
 
         A reward whose attribute `grades_answers` is False, such as a coin, says nothing of an answer: the task's own
         grade stays.

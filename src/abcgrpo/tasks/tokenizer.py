@@ -7,7 +7,7 @@ SPECIAL_TOKENS = ("<pad>", "<eos>", "<unk>")
 
 
 def character_tokenizer(characters: str) -> PreTrainedTokenizerFast:
-    """One token per character; `<eos>` ends an answer, and anything that is none of the characters is `<unk>`."""
+    """One token per character; `<eos>` ends an answer, and any other character is `<unk>`."""
     vocabulary = {token: index for index, token in enumerate((*SPECIAL_TOKENS, *characters))}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")

@@ -1,4 +1,4 @@
-"""A recipe as the trainer's arguments, and what of it cannot work, told before anything runs."""
+"""The trainer's arguments from a recipe, and the errors in them that can be found before anything runs."""
 
 from importlib.util import find_spec
 from typing import Any

@@ -38,13 +38,13 @@ NO_WRITING = {
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO,
     errno.ENOTDIR, errno.EEXIST,
 }  # fmt: skip
-"""What a full disk, a quota, or a directory that is none of ours answers."""
+"""Error numbers of a full disk, an exceeded quota, or a directory without permission."""
 
 
 def train(recipe: Recipe) -> Path:
     """Train as the recipe says and return the run's directory.
 
-    A run that was cut short goes on: from the newest state in its directory, exactly, or from the start where it was
+    An interrupted run resumes: from the newest state in its directory, exactly, or from the start where it was
     too short to leave one. What can be known to be wrong beforehand is refused, and leaves no directory behind, as does
     a run that fails in its first optimizer step; one that fails later leaves its metrics and checkpoints, and says so
     in `run.json`. Of several processes the first one writes.

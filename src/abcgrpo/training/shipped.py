@@ -52,3 +52,21 @@ def launch_configuration(name_or_path: str) -> Path:
     if name_or_path not in known:
         raise unknown_name("launch configuration", name_or_path, known, "resources")
     return known[name_or_path]
+
+
+def shipped_files() -> dict[str, Path]:
+    """Name → file of every shipped experiment, then of every shipped recipe."""
+    experiments = {path.stem: path for path in sorted(SHIPPED.glob("*.yaml"))}
+    return experiments | {name: SHIPPED / f"{name}.yaml" for name in recipe_names()}
+
+
+def shipped_file(name: str) -> Path:
+    """The file of a shipped experiment or recipe.
+
+    Raises:
+        UserError: there is none of this name.
+    """
+    known = shipped_files()
+    if name not in known:
+        raise unknown_name("recipe or experiment", name, known, "recipes")
+    return known[name]

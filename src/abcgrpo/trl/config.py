@@ -1,4 +1,4 @@
-"""TRL's configuration with a clipping rule, advantages and the guards of a long run, and what of TRL's is refused."""
+"""TRL's configuration with a clipping rule, advantages and the guards of a long run; the options that are refused."""
 
 import json
 from dataclasses import dataclass, field, fields
@@ -65,7 +65,7 @@ class FastGRPOConfig(GRPOConfig):
     Raises:
         ValueError: a value that an option of `CHOICES` does not have, an unknown estimator of advantages, one that
             conflicts with TRL's `scale_rewards` or `multi_objective_aggregation`, a `vllm_dtype` that nothing would
-            follow, or a guard's limit that is none.
+            follow, or an invalid limit of a guard.
     """
 
     advantages: dict[str, Any] | str | None = field(
@@ -230,7 +230,7 @@ class ABCGRPOConfig(FastGRPOConfig):
     whose ratio is one per response (`gspo`) sets `importance_sampling_level`.
 
     Raises:
-        ValueError: a threshold that is none, an unknown rule, a rule beside thresholds or another
+        ValueError: an invalid threshold, an unknown rule, a rule beside thresholds or another
             `importance_sampling_level`, or a loss option of TRL that this objective has no place for (see
             `REFUSED_OPTIONS`); the message names the option and what to use instead.
     """

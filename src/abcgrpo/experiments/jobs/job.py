@@ -1,6 +1,6 @@
 """A job of an experiment: commands of this package that follow one another, each in processes of its own.
 
-What is finished is not done again. A training run or an evaluation that was cut short goes on.
+What is finished is not done again. An interrupted training run or evaluation resumes.
 """
 
 import os
@@ -19,7 +19,7 @@ from abcgrpo.tasks import get_task
 from abcgrpo.tasks.benchmarks import file_grader
 
 SECONDS_TO_LET_GO = 300
-"""How long a job waits for the processes of one that was cut short, which save where they stand before they end."""
+"""How long a job waits for the processes of an interrupted job, which save their state before they end."""
 
 
 class CommandFailed(Exception):
@@ -182,7 +182,7 @@ def device_places(jobs: list[Job]) -> list[dict[str, str]]:
         groups = [names[start : start + each] for start in range(0, len(names) - each + 1, each)]
         return [{"CUDA_VISIBLE_DEVICES": ",".join(group)} for group in groups[: len(jobs)]]
     if any(job.resources.gpus for job in jobs):
-        raise UserError("The experiment's `resources` ask for GPUs, and there is none here: see `--on ray`.")
+        raise UserError("The experiment's `resources` ask for GPUs, and this machine has none: see `--on ray`.")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     workers = max(min(len(jobs), cores // most.processes), 1)
     threads = max(cores // (workers * most.processes), 1)
