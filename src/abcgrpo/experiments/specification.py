@@ -186,11 +186,12 @@ def read_experiment(name_or_path: str) -> Experiment:
     except ValidationError as error:
         raise _explained(error, str(path)) from None
     plan = experiment.evaluation
-    for name, values in (
-        ("seeds", experiment.seeds),
-        ("evaluation: pass_at_k:", plan.pass_at_k),
-        ("evaluation: benchmark:", experiment.benchmarks),
-    ):
+    listed: dict[str, list[Any]] = {
+        "seeds": experiment.seeds,
+        "evaluation: pass_at_k:": plan.pass_at_k,
+        "evaluation: benchmark:": experiment.benchmarks,
+    }
+    for name, values in listed.items():
         if repeated := sorted({value for value in values if values.count(value) > 1}):
             raise UserError(f"{path}: {name} {repeated} are listed twice.")
     if max(plan.pass_at_k) > plan.samples:

@@ -8,6 +8,7 @@ import signal
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from abcgrpo.errors import UserError
 from abcgrpo.experiments.jobs.command import Command, start
@@ -92,7 +93,7 @@ class Worker:
         benchmarks, samples = self.experiment.benchmarks, job.samples or plan.samples
         wanted = {"models": models, "benchmarks": benchmarks, "questions": plan.questions, "samples": samples}
         wanted |= {"graded_with": self.graded_with}
-        known = {"benchmarks": benchmarks[:1]} | (read_json(finished) if finished.exists() else {})
+        known: dict[str, Any] = {"benchmarks": benchmarks[:1]} | (read_json(finished) if finished.exists() else {})
         if {name: known.get(name) for name in wanted} != wanted:
             started = time.monotonic()
             options = [*self._evaluation_options(samples), "--output", str(job.evaluations)]
