@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 SAMPLES = Path("evaluations") / "countdown-base" / "countdown" / "samples.jsonl"
-ARGUMENTS = ["countdown-base", "--benchmarks", "countdown", "--questions", "4", "--samples", "32", "--batch-size", "1"]
+ARGUMENTS = ["countdown-base", "--benchmarks", "countdown", "--questions", "4", "--samples", "128", "--batch-size", "1"]
 
 
 def evaluate(directory: Path) -> subprocess.Popen:
-    """Start an evaluation of 128 answers, each a batch of its own."""
+    """Start an evaluation of 512 answers, each a batch of its own."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     return subprocess.Popen(
         [sys.executable, "-m", "abcgrpo", "evaluate", *ARGUMENTS, "--json"],
@@ -48,16 +48,18 @@ def test_ctrl_c_loses_no_answer(tmp_path):
     assert "The same command" in errors
     assert "Traceback" not in errors
     before = lines(kept)
-    assert 3 <= len(before) < 128
+    assert 3 <= len(before) < 512
 
     again, undisturbed = evaluate(tmp_path / "interrupted"), evaluate(tmp_path / "undisturbed")
     results = [json.loads(each.communicate(timeout=240)[0]) for each in (again, undisturbed)]
     assert lines(kept)[: len(before)] == before
-    assert len(lines(kept)) == 128
+    assert len(lines(kept)) == 512
     answers = [
         sorted((line["problem"], line["sample"], line["text"]) for line in lines(tmp_path / name / SAMPLES))
         for name in ("interrupted", "undisturbed")
     ]
     assert answers[0] == answers[1]
-    scores = [each["benchmarks"]["countdown"]["models"]["countdown-base"]["avg@32"] for each in results]
+    models = [each["benchmarks"]["countdown"]["models"]["countdown-base"] for each in results]
+    scores = [{name: value for name, value in model.items() if "@" in name} for model in models]
+    assert "avg@128" in scores[0]
     assert scores[0] == scores[1]

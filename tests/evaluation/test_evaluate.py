@@ -109,7 +109,7 @@ def test_samples_that_are_strange_or_doubled_are_refused(tmp_path):
     store.append([{"problem": "p", "sample": 0}, {"problem": "p", "sample": 0}])
     with pytest.raises(UserError, match="twice"):
         store.kept([[("p", 0), ("p", 1)]])
-    with pytest.raises(UserError, match="none of this evaluation's"):
+    with pytest.raises(UserError, match="does not belong to this evaluation"):
         store.kept([[("q", 0)]])
 
 

@@ -39,7 +39,7 @@ def evaluate(
     models: Annotated[
         list[str],
         typer.Argument(
-            help="Directories, ids of the Hugging Face hub, or shipped bases: countdown-base. Put them first."
+            help="Directories, ids of the Hugging Face hub, or names of shipped bases (docs/tasks.md). Put them first."
         ),
     ],
     benchmarks: Annotated[
@@ -132,7 +132,7 @@ def evaluate(
     are kept, so an interrupted evaluation continues. results.json, results.md and results.tex are written beside the
     samples.
 
-    Example: [bold]abcgrpo evaluate countdown-base --benchmarks countdown --samples 16[/bold]
+    Example: [bold]abcgrpo evaluate my-model --benchmarks aime24 --samples 16[/bold]
     """
     if json:
         refuse_given({"--quiet": quiet or None}, "--json")

@@ -8,6 +8,8 @@ right it is done. `pretraining.json` beside the model has the figures. Minutes o
 
 import argparse
 import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -68,7 +70,6 @@ def pretrain(name: str, output: Path, steps: int | None = None, seed: int = SEED
     base, task = base_of(name), get_task(name)
     most = steps or base.steps
     torch.manual_seed(seed)
-    torch.set_flush_denormal(True)  # AdamW's moments reach denormal numbers, which are slow on a CPU
     tokenizer = character_tokenizer(base.characters)
     model = Qwen3ForCausalLM(base_config(len(tokenizer), base.longest))
     model.generation_config = GenerationConfig(do_sample=True, temperature=1.0, eos_token_id=1, pad_token_id=0)
@@ -79,7 +80,7 @@ def pretrain(name: str, output: Path, steps: int | None = None, seed: int = SEED
     problems = base.generate(seed, "train")
     others = [problem for problem, _ in itertools.islice(base.generate(seed + 1, "train"), MEASURED_PROBLEMS)]
     measured: list[dict[str, Any]] = []
-    with Progress() as progress:
+    with Progress() as progress, _denormals_as_zero():
         bar = progress.add_task(f"pretraining for {name}", total=most)
         for step in range(1, most + 1):
             loss = _cross_entropy(model, tokenizer, list(itertools.islice(problems, BATCH_SIZE)))
@@ -98,6 +99,16 @@ def pretrain(name: str, output: Path, steps: int | None = None, seed: int = SEED
     model.save_pretrained(output)
     tokenizer.save_pretrained(output)
     write_json(output / "pretraining.json", {"task": name, "seed": seed, "most_steps": most, "measured": measured})
+
+
+@contextmanager
+def _denormals_as_zero() -> Iterator[None]:
+    """AdamW's moments reach denormal numbers, which are slow on a CPU. The switch is the whole process's."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
 
 
 def share_right(model: Any, tokenizer: Any, task: Task, problems: list[Any]) -> float:
