@@ -14,17 +14,20 @@ class UserError(ValueError):
 def unknown_choice(option: str, value: object, known: Iterable[object]) -> UserError:
     """The error for an option whose value is none of those that it has, suggesting the nearest."""
     known = list(known)
-    nearest = difflib.get_close_matches(str(value), map(str, known), n=1, cutoff=0.5)
-    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-    return UserError(f"{option} is one of {', '.join(map(repr, known))}, not {value!r}.{hint}")
+    hint = _nearest(str(value), map(str, known))
+    return UserError(
+        " ".join(filter(None, [f"{option} is one of {', '.join(map(repr, known))}, not {value!r}.", hint]))
+    )
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str], where: str) -> UserError:
     """The error for a name that nothing has, suggesting the nearest one that exists."""
     known = sorted(known)
-    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    if nearest:
-        hint = f"Did you mean {nearest[0]!r}?"
-    else:
-        hint = f"Known: {', '.join(known)}." if len(known) <= 20 else "See the documentation for the names there are."
-    return UserError(f"{where}: there is no {kind} {name!r}. {hint}")
+    listed = f"Known: {', '.join(known)}." if len(known) <= 20 else "See the documentation for the names there are."
+    return UserError(f"{where}: there is no {kind} {name!r}. {_nearest(name, known) or listed}")
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    """A question for the nearest name; empty where none is near."""
+    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"Did you mean {found[0]!r}?" if found else ""

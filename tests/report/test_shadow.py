@@ -36,7 +36,7 @@ def test_means_over_steps_and_seeds() -> None:
     assert found["removed"]["trained"] == {"all": pytest.approx(0.01), "q3": pytest.approx(0.01)}
     assert found["removed"]["abc_grpo"]["all"] == pytest.approx(0.03)
     assert found["distance"]["abc_grpo"]["trained"] == found["distance"]["trained"]["abc_grpo"] == pytest.approx(0.02)
-    said = shadow_sentence("GRPO", runs)
+    said = shadow_sentence("GRPO", runs, shadow_figures(runs))
     assert said is not None
     assert said.startswith("GRPO: somewhat.")
     assert "removed 1% of the gradient's mass" in said
@@ -48,7 +48,8 @@ def test_means_over_steps_and_seeds() -> None:
     [(0.0, 0.0, "no. No ratio left 1"), (0.001, 0.002, "hardly."), (0.05, 0.06, "somewhat."), (0.3, 0.5, "much.")],
 )
 def test_the_answer_is_a_word_for_the_furthest_rule(first: float, second: float, answer: str) -> None:
-    said = shadow_sentence("GRPO", [seed(0, first, second)])
+    runs = [seed(0, first, second)]
+    said = shadow_sentence("GRPO", runs, shadow_figures(runs))
     assert said is not None
     assert said.startswith(f"GRPO: {answer}")
 
@@ -62,7 +63,8 @@ def test_beside_a_loss_that_is_no_rule_the_measured_rules_are_set_against_one_an
         "shadow/distance/open/abc_grpo": {1: 0.05},
         "shadow/distance/grpo/abc_grpo": {1: 0.03},
     }
-    said = shadow_sentence("SAPO", [RunRecord("SAPO", 0, names, {"recipe": {}})])
+    runs = [RunRecord("SAPO", 0, names, {"recipe": {}})]
+    said = shadow_sentence("SAPO", runs, shadow_figures(runs))
     assert said is not None
     assert "abc_grpo and open are furthest apart, by 5% of the gradient's mass" in said
 
@@ -83,11 +85,11 @@ def test_the_arm_in_which_rules_are_furthest_apart_is_shown_first() -> None:
 def test_without_shadow_rules_clip_events_are_the_bound() -> None:
     runs = [RunRecord("GRPO", 0, {"clip/q1": {1: 0.0, 2: 0.001}, "clip/q3": {1: 0.0, 2: 0.002}}, None)]
     assert shadow_figures(runs) is None
-    said = shadow_sentence("GRPO", runs)
+    said = shadow_sentence("GRPO", runs, shadow_figures(runs))
     assert said is not None
     assert "0.15% of its tokens left 0.8 … 1.2 in Q1, Q3" in said
     assert "Of Q2 and Q4 the log says nothing" in said
-    assert shadow_sentence("A", [RunRecord("A", 0, {"entropy": {1: 1.0}}, None)]) is None
+    assert shadow_sentence("A", [RunRecord("A", 0, {"entropy": {1: 1.0}}, None)], None) is None
 
 
 def test_the_page_has_the_sentence_and_the_table(tmp_path) -> None:

@@ -8,18 +8,8 @@ from trl import GRPOConfig
 from abcgrpo import Boundaries
 from abcgrpo.trl import ABCGRPOConfig
 from abcgrpo.trl.config import CHOICES, REFUSED_OPTIONS, FastGRPOConfig
+from tests.trl.options import REFUSED
 from tests.trl.trainers import abc_trainer, host_trainer, settings, tiny_model
-
-OTHER_VALUES = {
-    "epsilon": 0.3,
-    "epsilon_high": 0.28,
-    "delta": 2.0,
-    "off_policy_mask_threshold": 0.1,
-    "top_entropy_quantile": 0.2,
-    "entropy_coef": 0.01,
-    "use_adaptive_entropy": True,
-    "router_aux_loss_coef": 0.01,
-}
 
 
 def test_thresholds_become_boundaries(tmp_path):
@@ -39,10 +29,9 @@ def test_every_other_default_is_the_hosts(tmp_path):
 @pytest.mark.parametrize("name", REFUSED_OPTIONS)
 def test_an_option_that_would_be_ignored_is_refused_by_name(tmp_path, name):
     default = next(option.default for option in dataclasses.fields(GRPOConfig) if option.name == name)
-    value = OTHER_VALUES.get(name, default + 1 if isinstance(default, int | float) else 1)
-    assert value != default
+    assert REFUSED[name] != default
     with pytest.raises(ValueError, match=name):
-        ABCGRPOConfig(**settings(tmp_path), **{name: value})
+        ABCGRPOConfig(**settings(tmp_path), **{name: REFUSED[name]})
 
 
 def test_a_router_loss_that_is_switched_off_is_no_router_loss(tmp_path):

@@ -1,13 +1,17 @@
 """What an advantage estimator is: whole groups in, an advantage per response or per token out."""
 
-from typing import ClassVar, NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
 
 from torch import Tensor
 
+from abcgrpo.advantages.tree import PrefixTree, prefix_tree, response_lengths
 from abcgrpo.named import Named
 
 
-class Groups(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Groups:
     """All responses of a rollout, on all ranks; the responses to one prompt side by side."""
 
     rewards: Tensor
@@ -27,6 +31,11 @@ class Groups(NamedTuple):
     importance_weights: Tensor | None = None
     """(N, T), the policy's over the sampler's probability, where another program samples and the loss corrects for it;
     for estimators that need the policy's distribution."""
+
+    @cached_property
+    def tree(self) -> PrefixTree:
+        """Which responses share which prefix, and what they were worth; computed once for all that ask for it."""
+        return prefix_tree(self.rewards, self.group_size, self.completion_ids, response_lengths(self.mask))
 
 
 class Estimator(Named):

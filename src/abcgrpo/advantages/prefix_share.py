@@ -6,7 +6,6 @@ from torch import Tensor
 
 from abcgrpo.advantages.estimator import Estimator, Groups
 from abcgrpo.advantages.group import group_advantages
-from abcgrpo.advantages.tree import prefix_tree, response_lengths
 
 
 @dataclass(frozen=True)
@@ -20,5 +19,4 @@ class PrefixShare(Estimator):
 
     def __call__(self, groups: Groups) -> Tensor:
         """(N, T)."""
-        tree = prefix_tree(groups.rewards, groups.group_size, groups.completion_ids, response_lengths(groups.mask))
-        return group_advantages(groups.rewards, groups.group_size)[:, None] / tree.leaves[:, 1:]
+        return group_advantages(groups.rewards, groups.group_size)[:, None] / groups.tree.leaves[:, 1:]

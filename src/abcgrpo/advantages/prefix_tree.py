@@ -8,7 +8,6 @@ from torch import Tensor
 
 from abcgrpo.advantages.estimator import Estimator, Groups
 from abcgrpo.advantages.group import group_advantages, informative
-from abcgrpo.advantages.tree import prefix_tree, response_lengths
 
 FORMS = ("tempo", "tree_rl", "value")
 
@@ -38,8 +37,7 @@ class PrefixTreeCredit(Estimator):
 
     def __call__(self, groups: Groups) -> Tensor:
         """(N, T)."""
-        lengths = response_lengths(groups.mask)
-        tree = prefix_tree(groups.rewards, groups.group_size, groups.completion_ids, lengths)
+        tree = groups.tree
         whole = group_advantages(groups.rewards, groups.group_size)[:, None]
         before, after, root = tree.values[:, :-1], tree.values[:, 1:], tree.values[:, :1]
         if self.form == "tempo":

@@ -46,6 +46,16 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but er
 """The option of commands that write files."""
 
 
+def refuse_json_and_quiet(json: bool, quiet: bool) -> None:
+    """Refuse two options that contradict each other.
+
+    Raises:
+        UserError: both are given.
+    """
+    if json:
+        refuse_given({"--quiet": quiet or None}, "--json")
+
+
 def print_json(content: Any) -> None:
     """Print a value as JSON: numbers that are not finite become null."""
     from json import dumps

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from abcgrpo.cli.app import Json, Quiet, app
+from abcgrpo.cli.app import Json, Quiet, app, refuse_json_and_quiet
 from abcgrpo.cli.report import write_records
 from abcgrpo.extras import require_extras
 
@@ -43,6 +43,7 @@ def compare(
     Example: [bold]abcgrpo compare scores.csv[/bold], or
     [bold]abcgrpo compare GRPO:0=a.json GRPO:1=b.json ABC:0=c.json ABC:1=d.json[/bold]
     """
+    refuse_json_and_quiet(json, quiet)
     require_extras("abcgrpo compare", "report")
     from abcgrpo.report.reading.foreign_scores import load_scores
 

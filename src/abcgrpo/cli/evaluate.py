@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from abcgrpo.cli.app import Json, Quiet, app, print_json, refuse_given, results
+from abcgrpo.cli.app import Json, Quiet, app, print_json, refuse_json_and_quiet, results
 from abcgrpo.errors import UserError
 from abcgrpo.extras import require_extras
 from abcgrpo.tasks.registry import DEFAULT
@@ -134,8 +134,7 @@ def evaluate(
 
     Example: [bold]abcgrpo evaluate my-model --benchmarks aime24 --samples 16[/bold]
     """
-    if json:
-        refuse_given({"--quiet": quiet or None}, "--json")
+    refuse_json_and_quiet(json, quiet)
     require_extras("abcgrpo evaluate", "trl", *(["server"] if server else []))
     from abcgrpo.evaluation.evaluate import Plan, default_sampling
     from abcgrpo.evaluation.evaluate import evaluate as evaluate_model

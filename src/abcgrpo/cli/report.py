@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from abcgrpo.cli.app import Json, Quiet, app, print_json, refuse_given, results
+from abcgrpo.cli.app import Json, Quiet, app, print_json, refuse_json_and_quiet, results
 from abcgrpo.errors import UserError
 from abcgrpo.extras import require_extras
 
@@ -43,6 +43,7 @@ def report(
     """
     if not runs and not log:
         raise UserError("Nothing to report on: give directories of experiments or runs, or --log NAME=PATH.")
+    refuse_json_and_quiet(json, quiet)
     require_extras("abcgrpo report", "report")
     write_report(runs or [], output, [named_path(each) for each in log or []], level, json=json, quiet=quiet)
 
@@ -65,13 +66,7 @@ def write_report(
 
 
 def write_records(records: Any, output: Path, *, json: bool = False, quiet: bool = False) -> None:
-    """Write the report of what was loaded, and print its table and the path of its page; or report.json, or nothing.
-
-    Raises:
-        UserError: `json` and `quiet`, which contradict each other.
-    """
-    if json:
-        refuse_given({"--quiet": quiet or None}, "--json")
+    """Write the report of what was loaded, and print its table and the path of its page; or report.json, or nothing."""
     from abcgrpo.report.text.terminal import terminal_sentences, terminal_tables
     from abcgrpo.report.write import write
 

@@ -38,19 +38,16 @@ def rules(
     if rule is None:
         refuse_given({"--old-probability": old_probability}, "the list")
         if json:
-            print_json(_records())
+            from abcgrpo.rules import RULES
+
+            print_json([_record(name) for name in RULES])
             return
         results().print(_list())
         print("abcgrpo rules NAME explains one. A rule of your own: docs/adding-a-rule.md.")
         return
     if json:
         refuse_given({"--old-probability": old_probability}, "--json")
-        from dataclasses import asdict
-
-        from abcgrpo.rules import resolve_rule
-        from abcgrpo.rules.description import describe
-
-        print_json(asdict(describe(resolve_rule(parse_rule(rule)))))
+        print_json(_record(parse_rule(rule)))
         return
     _explain(rule, old_probability)
 
@@ -76,13 +73,13 @@ def parse_rule(text: str) -> Any:
         ) from error
 
 
-def _records() -> list[dict[str, Any]]:
+def _record(rule: Any) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from abcgrpo.rules import RULES, resolve_rule
+    from abcgrpo.rules import resolve_rule
     from abcgrpo.rules.description import describe
 
-    return [asdict(describe(resolve_rule(name))) for name in RULES]
+    return asdict(describe(resolve_rule(rule)))
 
 
 def _list() -> Any:

@@ -166,8 +166,7 @@ def suspicions(evaluation: Evaluation) -> list[str]:
 
 
 def _differences(by_model: dict[str, Evaluation], metrics: Metrics) -> list[dict[str, Any]]:
-    first, *_ = by_model
-    reference = by_model[first]
+    (first, reference), *_ = by_model.items()
     return [
         {"model": model, "minus": first}
         | {name: of_differences(values, reference.clusters)._asdict() for name, values in by_column.items()}
@@ -177,8 +176,7 @@ def _differences(by_model: dict[str, Evaluation], metrics: Metrics) -> list[dict
 
 def _by_question(by_model: dict[str, Evaluation], metrics: Metrics) -> dict[str, dict[str, np.ndarray]]:
     """Each model minus the first, (questions,) by model and column, of those measured on the same questions."""
-    reference, *_ = by_model.values()
-    _, *others = by_model.items()
+    (_, reference), *others = by_model.items()
     return {
         model: {name: metrics.shares(name)(each) - metrics.shares(name)(reference) for name in metrics.names}
         for model, each in others

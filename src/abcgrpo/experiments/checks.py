@@ -83,11 +83,8 @@ def planned_questions(experiment: Experiment) -> int:
 
 def _benchmarks(experiment: Experiment) -> Iterator[Benchmark]:
     plan, task = experiment.evaluation, get_task(experiment.task)
-    if plan.benchmark is None:
-        yield load_benchmark(experiment.task, None, plan.questions)
-    else:
-        for name in experiment.benchmarks:
-            yield load_benchmark(name, None, plan.questions, file_grader(name, task))
+    for name in experiment.benchmarks:
+        yield load_benchmark(name, None, plan.questions, file_grader(name, task))
 
 
 @contextmanager

@@ -39,7 +39,7 @@ from abcgrpo.rules import Rule, resolve_rule
 from abcgrpo.run_files import BASE
 from abcgrpo.tasks import DEFAULT, Spec, get_rewards, get_task, spec_text
 from abcgrpo.training.recipe import Objective, Recipe, recipe_from_flat
-from abcgrpo.training.shipped import SHIPPED, launch_configuration
+from abcgrpo.training.shipped import launch_configuration, shipped_experiments
 
 THRESHOLDS = tuple(item.name for item in fields(Boundaries))
 """The short form of ABC-GRPO's rule."""
@@ -294,7 +294,7 @@ def experiment_path(name_or_path: str) -> Path:
     path = Path(name_or_path)
     if path.suffix in (".yaml", ".yml"):
         return path
-    shipped = {entry.stem: entry for entry in SHIPPED.glob("*.yaml")}
+    shipped = shipped_experiments()
     if name_or_path not in shipped:
         raise unknown_name("experiment", name_or_path, shipped, "run")
     return shipped[name_or_path]

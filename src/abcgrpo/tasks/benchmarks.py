@@ -128,12 +128,12 @@ def load_benchmark(
     return _identified(held_back.name, held_back, rows, f"held back by {held_back.found_by}")
 
 
-def file_grader(benchmark: str | None, task: Task) -> Task | None:
+def file_grader(benchmark: str, task: Task) -> Task | None:
     """What an experiment on `task` grades its benchmark by: the task itself, if that is a file and the task takes one.
 
     None for what says itself how it is graded. A file beside a task that generates its problems is mathematics.
     """
-    return task if benchmark is not None and is_file_name(benchmark) and task.checked_rows else None
+    return task if is_file_name(benchmark) and task.checked_rows else None
 
 
 def load_benchmarks(

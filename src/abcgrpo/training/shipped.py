@@ -54,10 +54,14 @@ def launch_configuration(name_or_path: str) -> Path:
     return known[name_or_path]
 
 
+def shipped_experiments() -> dict[str, Path]:
+    """Name → file of every shipped experiment of `abcgrpo run`."""
+    return {path.stem: path for path in sorted(SHIPPED.glob("*.yaml"))}
+
+
 def shipped_files() -> dict[str, Path]:
     """Name → file of every shipped experiment, then of every shipped recipe."""
-    experiments = {path.stem: path for path in sorted(SHIPPED.glob("*.yaml"))}
-    return experiments | {name: SHIPPED / f"{name}.yaml" for name in recipe_names()}
+    return shipped_experiments() | {name: SHIPPED / f"{name}.yaml" for name in recipe_names()}
 
 
 def shipped_file(name: str) -> Path:

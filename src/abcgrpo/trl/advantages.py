@@ -5,13 +5,13 @@ Without an estimator advantages are TRL's own: it weighs several rewards before 
 rounding included.
 """
 
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from abcgrpo.advantages import Estimator, Groups
-from abcgrpo.advantages.tree import prefix_tree, response_lengths
 from abcgrpo.trl.batch import Batch, loss_mask
 from abcgrpo.trl.component import Component
 from abcgrpo.trl.old_pass import old_distribution
@@ -60,8 +60,7 @@ class Advantages(Component):
             self._estimate(self._estimator, groups, output)
 
     def _note_prefixes(self, groups: Groups, output: Batch) -> None:
-        lengths = response_lengths(groups.mask)
-        tree = prefix_tree(groups.rewards, groups.group_size, groups.completion_ids, lengths)
+        tree = groups.tree
         gain = tree.values[:, 1:] - tree.values[:, :1]
         output["rewards"] = self._here(groups.rewards, output)
         output["prefix_gain"] = self._here(torch.where(gain.abs() < ROUNDING, 0.0, gain).float(), output)
@@ -70,7 +69,7 @@ class Advantages(Component):
     def _estimate(self, estimator: Estimator, groups: Groups, output: Batch) -> None:
         rewards, ids, mask = groups.rewards, groups.completion_ids, groups.mask
         needed = {name: self._whole(part)[:, : ids.size(1)] for name, part in self._needed(estimator, output).items()}
-        found = estimator(groups._replace(**needed))
+        found = estimator(replace(groups, **needed) if needed else groups)
         if found.shape not in (rewards.shape, ids.shape):
             raise ValueError(
                 f"the advantages of {estimator.name!r} are {tuple(found.shape)}, not {tuple(rewards.shape)} for "

@@ -82,9 +82,9 @@ class TokenRecord(Component):
         tokens = tokens_of(passed.logprobs, old_logprobs, batch["advantages"], loss_mask(batch), level)
         events = clip_events(tokens.ratio, tokens.advantages, tokens.mask)
         count = torch.stack(list(events)).sum((0, 2))
-        silent = (tokens.advantages == 0).all(1)
-        order = torch.where(silent, -1, count).argsort(descending=True, stable=True)[: self._responses]
-        chosen = order[~silent[order]]
+        zero_advantage = (tokens.advantages == 0).all(1)
+        order = torch.where(zero_advantage, -1, count).argsort(descending=True, stable=True)[: self._responses]
+        chosen = order[~zero_advantage[order]]
         columns = {
             "own": tokens.mask.long(),
             "advantages": tokens.advantages,

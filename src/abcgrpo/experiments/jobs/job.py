@@ -112,8 +112,7 @@ class Worker:
         plan: EvaluationPlan = self.experiment.evaluation.model_copy(update={"samples": samples})
         values = plan.model_dump(exclude={"pass_at_k", "benchmark"})
         task, benchmarks = get_task(self.experiment.task), self.experiment.benchmarks
-        graders = [file_grader(name, task) for name in benchmarks] if plan.benchmark else []
-        grader = next(filter(None, graders), None)
+        grader = next(filter(None, (file_grader(name, task) for name in benchmarks)), None)
         rewards = ",".join(self.experiment.reward_funcs or ()) or None
         values |= {"task": grader and grader.found_by, "reward_funcs": rewards}
         values |= {"prompt_template": self.experiment.prompt_template, "prompt_form": self.experiment.prompt_form}

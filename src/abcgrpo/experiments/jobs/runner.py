@@ -70,10 +70,10 @@ class ExperimentRunner:
             known = read_json(self.output / EXPERIMENT)
             self._history = known.pop(HISTORY, [])
             if self._has_results():
-                code = {name: known.pop(name) for name in (GRADED_WITH,) if name in known}
+                written = {name: value for name, value in known.items() if name != GRADED_WITH}
                 with suppress(ValidationError):  # what an older version wrote lacks fields that have defaults now
-                    known = plain(Experiment.model_validate(known).model_dump(mode="json"))
-                self.changes = changes(known | code, self.experiment, str(self.output), self._has_trained())
+                    known |= plain(Experiment.model_validate(written).model_dump(mode="json"))
+                self.changes = changes(known, self.experiment, str(self.output), self._has_trained())
         self.jobs = list(self._plan())
         self.worker = Worker(self.experiment, graded_with=self.experiment.graded_with)
 

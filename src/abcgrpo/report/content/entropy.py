@@ -8,13 +8,12 @@ from abcgrpo.report.reading.records import Records
 
 def entropies_at_end(records: Records) -> list[dict[str, Any]]:
     """Every arm over the first, under each condition by itself; a `RatioAtEnd` for each."""
-    conditions = list(dict.fromkeys([*records.conditions, *(run.condition for run in records.runs)])) or [None]
     settings = {
         condition: {
             arm: {run.seed: at_end(run.metrics["entropy"]) for run in runs if run.metrics.get("entropy")}
             for arm, runs in records.under(condition).items()
         }
-        for condition in conditions
+        for condition in records.all_conditions
     }
     arms = records.planned_arms
     return [each.to_dict() for each in compare_at_end(settings, arms)] if len(arms) > 1 else []

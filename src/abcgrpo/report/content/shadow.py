@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from abcgrpo.event_shares import QUADRANTS
-from abcgrpo.report.content.training import mean
+from abcgrpo.report.content.training import mean, thinned
 from abcgrpo.report.reading.records import RunRecord
 from abcgrpo.report.wording import two_digits
 
@@ -65,10 +65,8 @@ def shadow_series(runs: list[RunRecord]) -> dict[str, dict[str, list[dict[str, f
     for rule, place, name in _names(runs):
         steps = sorted({step for run in runs for step in run.metrics.get(name, {})})
         values = [mean(run.metrics.get(name, {}).get(step) for run in runs) for step in steps]
-        parts = np.array_split(np.arange(len(steps)), min(MOST_POINTS, len(steps)))
-        found.setdefault(rule, {})[place] = [
-            {"step": steps[part[-1]], "value": float(np.mean([values[index] for index in part]))} for part in parts
-        ]
+        points = zip(*thinned(np.array(steps), np.array(values), MOST_POINTS), strict=True)
+        found.setdefault(rule, {})[place] = [{"step": int(step), "value": float(value)} for step, value in points]
     return found
 
 
@@ -82,9 +80,14 @@ def _names(runs: list[RunRecord]) -> list[tuple[str, str, str]]:
     )
 
 
-def shadow_sentence(arm: str, runs: list[RunRecord]) -> str | None:
-    """What the measured rules would have changed in an arm's runs, or what its clip events allow; None without both."""
-    figures = shadow_figures(runs)
+def shadow_sentence(arm: str, runs: list[RunRecord], figures: dict[str, Any] | None) -> str | None:
+    """What the measured rules would have changed in an arm's runs, or what its clip events allow; None without both.
+
+    Args:
+        arm: its name.
+        runs: of the arm.
+        figures: their `shadow_figures`.
+    """
     if figures is None:
         return _bound(arm, runs)
     if figures["furthest"] is None:

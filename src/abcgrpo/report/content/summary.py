@@ -30,8 +30,8 @@ def summarize(records: Records) -> dict[str, Any]:
         arm: arm_figures(runs)
         | {
             "rule": rule_of(runs),
-            "shadow": shadow_figures(runs),
-            "another_rule": shadow_sentence(arm, runs),
+            "shadow": (shadow := shadow_figures(runs)),
+            "another_rule": shadow_sentence(arm, runs, shadow),
             "evaluation": arm_scores(records, runs) or None,
         }
         for arm, runs in by_arm.items()

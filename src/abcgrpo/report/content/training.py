@@ -130,6 +130,14 @@ def metrics_not_read(by_arm: dict[str, list[RunRecord]]) -> dict[str, list[str]]
     }
 
 
+def thinned(steps: np.ndarray, values: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """A course in at most so many points: longer ones are means of equal stretches, each at its last step."""
+    if len(steps) <= most:
+        return steps, values
+    parts = np.array_split(np.arange(len(steps)), most)
+    return np.array([steps[part[-1]] for part in parts]), np.array([values[part].mean() for part in parts])
+
+
 def mean(values: Iterable[float | None]) -> float | None:
     """The mean of the values that are there; None where none is."""
     present = [value for value in values if value is not None]

@@ -6,7 +6,7 @@ import altair as alt
 
 from abcgrpo.report.content.shadow import PLACES, first_measured
 from abcgrpo.report.drawing.panel import Panel, step_axis, step_extent
-from abcgrpo.report.drawing.style import COLOURS, DASHES, zoom
+from abcgrpo.report.drawing.style import colour, dash, zoom
 
 MEASURED = "measured"
 """The parameter of these figures that says the runs of which arm are shown."""
@@ -39,20 +39,10 @@ def _over_training(series: dict[str, Any], place: str, measured: alt.Parameter) 
     if not rows:
         return None
     rules = _rules(series)
-    colour = alt.Color(
-        "rule:N",
-        title=None,
-        scale=alt.Scale(domain=rules, range=[COLOURS[at % len(COLOURS)] for at in range(len(rules))]),
-        legend=alt.Legend(orient="bottom", symbolOpacity=1, symbolSize=120, columns=3, labelLimit=120),
-    )
-    dash = alt.StrokeDash(
-        "rule:N",
-        title=None,
-        scale=alt.Scale(domain=rules, range=[DASHES[at % len(DASHES)] for at in range(len(rules))]),
-    )
     y = alt.Y("value:Q", title="share of the gradient's mass", axis=alt.Axis(format=".2~%", tickCount=5))
     chart = _of_one_arm(rows)
-    line = chart.mark_line(strokeWidth=2).encode(x=step_axis(), y=y, color=colour, strokeDash=dash)
+    drawn = {"color": colour(rules, "rule", columns=3, width=120), "strokeDash": dash(rules, "rule")}
+    line = chart.mark_line(strokeWidth=2).encode(x=step_axis(), y=y, **drawn)
     tooltip = [alt.Tooltip("rule:N"), alt.Tooltip("step:Q"), alt.Tooltip("value:Q", format=".3~%")]
     target = chart.mark_point(size=140, opacity=0).encode(x=step_axis(), y=y, tooltip=tooltip)
     where = "in all" if place == "all" else f"in {place.upper()}"

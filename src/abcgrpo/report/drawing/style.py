@@ -28,17 +28,17 @@ def look(arms: list[str]) -> dict[str, dict[str, Any]]:
     }
 
 
-def colour(arms: list[str]) -> alt.Color:
-    """The arm's colour."""
-    scale = alt.Scale(domain=arms, range=[each["colour"] for each in look(arms).values()])
-    legend = alt.Legend(orient="bottom", symbolOpacity=1, symbolSize=120, columns=2, labelLimit=220)
-    return alt.Color("arm:N", title=None, scale=scale, legend=legend)
+def colour(names: list[str], field: str = "arm", columns: int = 2, width: int = 220) -> alt.Color:
+    """The colour of an arm, or of what else a field names, with a legend of so many columns of so many pixels."""
+    scale = alt.Scale(domain=names, range=[each["colour"] for each in look(names).values()])
+    legend = alt.Legend(orient="bottom", symbolOpacity=1, symbolSize=120, columns=columns, labelLimit=width)
+    return alt.Color(f"{field}:N", title=None, scale=scale, legend=legend)
 
 
-def dash(arms: list[str]) -> alt.StrokeDash:
-    """The arm's dash, in the legend of the colour."""
-    scale = alt.Scale(domain=arms, range=[each["dash"] for each in look(arms).values()])
-    return alt.StrokeDash("arm:N", title=None, scale=scale)
+def dash(names: list[str], field: str = "arm") -> alt.StrokeDash:
+    """The dash of an arm, or of what else a field names, in the legend of the colour."""
+    scale = alt.Scale(domain=names, range=[each["dash"] for each in look(names).values()])
+    return alt.StrokeDash(f"{field}:N", title=None, scale=scale)
 
 
 def shape(arms: list[str]) -> alt.Shape:

@@ -6,7 +6,7 @@ import altair as alt
 import numpy as np
 
 from abcgrpo.event_shares import QUADRANTS
-from abcgrpo.report.content.training import LENGTH
+from abcgrpo.report.content.training import LENGTH, thinned
 from abcgrpo.report.drawing.panel import Drawing, Panel, step_axis, step_extent, targets, thin_lines
 from abcgrpo.report.drawing.style import colour, dash, hidden, picked, shown, zoom
 from abcgrpo.run_files import ZERO_VARIANCE
@@ -85,13 +85,9 @@ def running_mean(values: np.ndarray, window: int) -> np.ndarray:
 
 def _line(steps: np.ndarray, values: np.ndarray, arm: str, seed: str | None = None) -> list[dict[str, Any]]:
     """Rows of a line, thinned to a number that a page can draw."""
-    if len(steps) > MOST_POINTS:
-        parts = np.array_split(np.arange(len(steps)), MOST_POINTS)
-        steps = np.array([steps[part[-1]] for part in parts])
-        values = np.array([values[part].mean() for part in parts])
     rows = [
         {"arm": arm, "step": int(step), "value": float(f"{value:.6g}")}
-        for step, value in zip(steps, values, strict=True)
+        for step, value in zip(*thinned(steps, values, MOST_POINTS), strict=True)
     ]
     return rows if seed is None else [row | {"seed": seed} for row in rows]
 

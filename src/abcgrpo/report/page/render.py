@@ -13,20 +13,8 @@ from abcgrpo.report.drawing.panel import Panel
 from abcgrpo.report.drawing.shadow import MEASURED
 from abcgrpo.report.drawing.style import HIDDEN, ZOOM, look
 from abcgrpo.report.page.tokens import spans
+from abcgrpo.report.text import tables
 from abcgrpo.report.text.document import READING_CLIP_EVENTS
-from abcgrpo.report.text.tables import (
-    COMPARISON_COLUMNS,
-    ENTROPY_COLUMNS,
-    LOG_COLUMNS,
-    about_lines,
-    comparison_rows,
-    condition_tables,
-    difference_cell,
-    entropy_rows,
-    log_rows,
-    metric_names,
-    rows,
-)
 from abcgrpo.report.wording import metric_title, two_digits
 
 CONTENTS = {
@@ -58,25 +46,25 @@ def page(summary: dict[str, Any], panels: list[Panel]) -> str:
     return environment.get_template("report.html.jinja").render(
         summary=summary,
         look=look(list(summary["arms"])),
-        columns=[metric_title(name) for name in metric_names(summary)],
-        rows=rows(summary),
-        comparison_columns=COMPARISON_COLUMNS,
+        columns=[metric_title(name) for name in tables.metric_names(summary)],
+        rows=tables.rows(summary),
+        comparison_columns=tables.COMPARISON_COLUMNS,
         comparisons_of_arms=between_arms(summary),
-        family_rows=comparison_rows(summary, in_family=True),
-        other_rows=comparison_rows(summary, in_family=False),
-        entropy_columns=ENTROPY_COLUMNS,
-        entropy_rows=entropy_rows(summary),
-        log_columns=LOG_COLUMNS,
-        log_rows=list(log_rows(summary)),
+        family_rows=tables.comparison_rows(summary, in_family=True),
+        other_rows=tables.comparison_rows(summary, in_family=False),
+        entropy_columns=tables.ENTROPY_COLUMNS,
+        entropy_rows=tables.entropy_rows(summary),
+        log_columns=tables.LOG_COLUMNS,
+        log_rows=list(tables.log_rows(summary)),
         reading_clip_events=READING_CLIP_EVENTS,
         panels=panels,
         sections={section: [each for each in panels if each.section == section] for section in _sections(panels)},
         drawings=[_figure(panel) for panel in panels],
         parameters={"hidden": HIDDEN, "zoom": ZOOM, "measured": MEASURED},
-        about=about_lines(summary),
+        about=tables.about_lines(summary),
         contents=_contents(summary, {panel.section for panel in panels}),
-        condition_tables=condition_tables(summary),
-        difference_cell=difference_cell,
+        condition_tables=tables.condition_tables(summary),
+        difference_cell=tables.difference_cell,
         two_digits=two_digits,
         spans=spans,
         first_measured=first_measured(summary["arms"]),

@@ -117,13 +117,17 @@ class Records:
         return list(dict.fromkeys([*self.planned, *(run.arm for run in self.runs)]))
 
     @property
+    def all_conditions(self) -> list[str | None]:
+        """Those that experiments name, then those of runs beside them; None alone where there are none."""
+        return list(dict.fromkeys([*self.conditions, *(run.condition for run in self.runs)])) or [None]
+
+    @property
     def settings(self) -> dict[str, tuple[str, str | None]]:
         """Where arms are compared: each benchmark under each condition, by name."""
-        conditions = list(dict.fromkeys([*self.conditions, *(run.condition for run in self.runs)])) or [None]
         return {
             benchmark if condition is None else f"{benchmark}, {condition}": (benchmark, condition)
             for benchmark in self.benchmarks
-            for condition in conditions
+            for condition in self.all_conditions
         }
 
     @property
