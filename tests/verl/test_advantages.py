@@ -1,5 +1,7 @@
 """Estimators of advantages against verl's own functions, and through verl's dispatch."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -73,7 +75,7 @@ def test_what_is_compared_would_be_seen() -> None:
     assert (found - verls_baseline(tail, handle_zero_tail=False)).abs().max() > 0.1
     weighted = rollout(0, **CASES["importance weights"])
     found = resolve_estimator("optimal_token_baseline")(weighted)
-    assert (found - verls_baseline(weighted._replace(importance_weights=None))).abs().max() > 1e-3
+    assert (found - verls_baseline(replace(weighted, importance_weights=None))).abs().max() > 1e-3
 
 
 def through_verl(name: str, rewards: list[float], prompts: list[str], **algorithm) -> torch.Tensor:
