@@ -6,6 +6,8 @@ stays the CPU by ACCELERATE_TORCH_DEVICE. All else is accelerate's own way.
 """
 
 import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -26,14 +28,24 @@ def allow_cpu_processes() -> None:
     PartialState._prepare_backend = prepare_backend
 
 
-def environment() -> dict[str, str]:
-    """Of `accelerate launch` and its processes."""
-    cpu = {"ACCELERATE_TORCH_DEVICE": "cpu", "DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1"}
-    return os.environ | cpu | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+def launch(configuration: str, module: str, *arguments: str, extensions: Path, minutes: float) -> None:
+    """Run `module` on two processes as a shipped launch configuration says, in float32; all of them end with this call.
 
-
-def command(configuration: str, module: str, *arguments: str) -> list[str]:
-    """Start `module` on two processes as a shipped launch configuration says, in float32."""
+    DeepSpeed compiles its communication into `extensions`. The folder that PyTorch takes by itself is every run's, and a
+    run that was killed while it compiled leaves a lock there on which the next ones wait forever.
+    """
     file = ROOT / "src" / "abcgrpo" / "recipes" / "launch" / f"{configuration}.yaml"
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(file)]
-    return [*launch, "--num_processes", "2", "--mixed_precision", "no", "--module", module, *arguments]
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(file)]
+    command += ["--num_processes", "2", "--mixed_precision", "no", "--module", module, *arguments]
+    cpu = {"ACCELERATE_TORCH_DEVICE": "cpu", "DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1"}
+    paths = {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    paths["TORCH_EXTENSIONS_DIR"] = str(extensions)
+    with subprocess.Popen(
+        command, cwd=ROOT, env=os.environ | cpu | paths, text=True, stderr=subprocess.PIPE, start_new_session=True
+    ) as process:
+        try:
+            _, error = process.communicate(timeout=60 * minutes)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    assert process.returncode == 0, error[-5000:]

@@ -2,13 +2,12 @@
 
 import importlib.util
 import json
-import subprocess
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.sharding.cpu import ROOT, command, environment
+from tests.sharding.cpu import launch
 from tests.trl.test_two_processes import difference
 from tests.trl.two_processes import STEPS, train
 
@@ -37,9 +36,8 @@ def sharded(request, tmp_path_factory):
         "resumed": saving | {"resume": str(folder / "whole" / f"checkpoint-{SAVED}")},
         "spoilt": ADAM | {"spoilt": True},
     }
-    module = command(request.param, "tests.sharding.training", str(folder), json.dumps(runs))
-    done = subprocess.run(module, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=1800)
-    assert done.returncode == 0, done.stderr[-5000:]
+    extensions = tmp_path_factory.getbasetemp() / "torch-extensions"
+    launch(request.param, "tests.sharding.training", str(folder), json.dumps(runs), extensions=extensions, minutes=8)
     return request.param, folder, {name: [torch.load(folder / f"{name}-{rank}.pt") for rank in (0, 1)] for name in runs}
 
 
