@@ -31,8 +31,8 @@ def allow_cpu_processes() -> None:
 def launch(configuration: str, module: str, *arguments: str, extensions: Path, minutes: float) -> None:
     """Run `module` on two processes as a shipped launch configuration says, in float32; all of them end with this call.
 
-    DeepSpeed compiles its communication into `extensions`. PyTorch's default folder is shared by all runs, and a run that
-    is killed while it compiles leaves a lock there, for which every later run waits forever.
+    DeepSpeed compiles its communication into `extensions`. PyTorch's default folder is shared by all runs, and a run
+    that is killed while it compiles leaves a lock there, for which every later run waits forever.
     """
     file = ROOT / "src" / "abcgrpo" / "recipes" / "launch" / f"{configuration}.yaml"
     command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(file)]
