@@ -99,7 +99,13 @@ def test_a_machine_is_lost_and_nothing_is_other_than_on_one(tmp_path, cluster, m
 
 
 def test_a_job_that_no_machine_can_hold_is_refused(tmp_path, cluster):
-    for resources, message in (({"cpus": 64}, "64 CPUs"), ({"gpus": 1}, "1 GPUs")):
+    asked = {
+        "64 CPUs": {"cpus": 64},
+        "1 GPUs": {"gpus": 1},
+        "9999 GiB of memory": {"memory": 9999},
+        "2 CPUs": {"processes": 2},  # of one machine: the two have one each
+    }
+    for message, resources in asked.items():
         experiment = Experiment.model_validate(CONTENT | {"resources": resources})
         with pytest.raises(UserError, match=message):
             ExperimentRunner(experiment, tmp_path / "out").run(cluster.address)
