@@ -14,7 +14,7 @@ from abcgrpo.report.wording import cell, metric_title, percent
 Line = tuple[str, str, list[str]]
 """Benchmark, model, cells."""
 
-EXTRA_COLUMNS = ("Maj", "cut short", "tokens")
+EXTRA_COLUMNS = ("Maj", "truncated", "tokens")
 
 
 def write_results(results: dict[str, Any], output: Path) -> dict[str, Any]:
