@@ -2,13 +2,12 @@
 
 import csv
 import json
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import vl_convert
 
-from abcgrpo.files import plain, write_json, write_text
+from abcgrpo.files import plain, replaced, write_json, write_text
 from abcgrpo.report.content.runs import rule_curves
 from abcgrpo.report.content.summary import summarize
 from abcgrpo.report.content.training import table
@@ -17,8 +16,6 @@ from abcgrpo.report.drawing.panels import panels
 from abcgrpo.report.page.render import page
 from abcgrpo.report.reading.records import Records
 from abcgrpo.report.text.document import latex, markdown
-
-COLUMNS = ("arm", "seed", "step", "metric", "value")
 
 
 def write(records: Records, output: Path) -> dict[str, Any]:
@@ -33,7 +30,7 @@ def write(records: Records, output: Path) -> dict[str, Any]:
     for panel in drawn:
         _write_images(panel, output / "figures")
     write_json(output / "report.json", summary)
-    write_text(output / "metrics.csv", _csv(records))
+    _write_metrics(records, output / "metrics.csv")
     write_text(output / "report.md", markdown(summary, drawn))
     write_text(output / "report.tex", latex(summary))
     write_text(output / "report.html", page(summary, drawn))
@@ -47,10 +44,7 @@ def _write_images(panel: Panel, directory: Path) -> None:
     (directory / f"{panel.name}.pdf").write_bytes(vl_convert.vegalite_to_pdf(text))
 
 
-def _csv(records: Records) -> str:
-    """Everything that was logged, one value a row, metrics that no panel shows among them."""
-    text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(table(records.runs))
-    return text.getvalue()
+def _write_metrics(records: Records, path: Path) -> None:
+    """Everything that was logged, a step of a run in each row, metrics that no panel shows among them."""
+    with replaced(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(table(records.runs))

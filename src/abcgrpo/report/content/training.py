@@ -1,12 +1,11 @@
 """Figures of the training logs: each arm's metrics over its seeds, and the series that the panels draw."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
 from abcgrpo.event_shares import QUADRANTS
-from abcgrpo.report.reading.logs import Series
 from abcgrpo.report.reading.logs.names import MASS, OTHER_NAMES
 from abcgrpo.report.reading.quadrants import SOURCES, clip_shares_of
 from abcgrpo.report.reading.records import RunRecord
@@ -156,10 +155,10 @@ def _mean(series: dict[int, float] | None) -> float | None:
     return mean(series.values()) if series else None
 
 
-def table(runs: list[RunRecord]) -> Iterable[tuple[str, int, int, str, float]]:
-    """Everything that was logged, as rows (arm, seed, step, metric, value)."""
+def table(runs: list[RunRecord]) -> Iterator[list[Any]]:
+    """Everything that was logged: a row of names, then a row for each run and step; None where nothing was logged."""
+    names = list(dict.fromkeys(name for run in runs for name in run.metrics))
+    yield ["arm", "seed", "step", *names]
     for run in runs:
-        metrics: Series = run.metrics
-        for metric, series in metrics.items():
-            for step, value in series.items():
-                yield run.label, run.seed, step, metric, value
+        for step in sorted({step for series in run.metrics.values() for step in series}):
+            yield [run.label, run.seed, step, *(run.metrics.get(name, {}).get(step) for name in names)]
