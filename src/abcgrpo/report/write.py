@@ -1,20 +1,19 @@
-"""Writes the report: `report.json`, `.md`, `.tex` and `.html`, `metrics.csv`, and each panel as PNG and PDF."""
+"""Writes the report: `report.json`, `.md`, `.tex` and `.html`, the CSV files, and each panel as PNG and PDF."""
 
-import csv
 import json
 from pathlib import Path
 from typing import Any
 
 import vl_convert
 
-from abcgrpo.files import plain, replaced, write_json, write_text
+from abcgrpo.files import plain, write_json, write_text
 from abcgrpo.report.content.runs import rule_curves
 from abcgrpo.report.content.summary import summarize
-from abcgrpo.report.content.training import table
 from abcgrpo.report.drawing.panel import Panel
 from abcgrpo.report.drawing.panels import panels
 from abcgrpo.report.page.render import page
 from abcgrpo.report.reading.records import Records
+from abcgrpo.report.text.csv_files import write_metrics, write_scores
 from abcgrpo.report.text.document import latex, markdown
 
 
@@ -30,7 +29,9 @@ def write(records: Records, output: Path) -> dict[str, Any]:
     for panel in drawn:
         _write_images(panel, output / "figures")
     write_json(output / "report.json", summary)
-    _write_metrics(records, output / "metrics.csv")
+    write_metrics(records.runs, output / "metrics.csv")
+    if records.shares is None:  # right and wrong answers
+        write_scores(records, output / "scores.csv")
     write_text(output / "report.md", markdown(summary, drawn))
     write_text(output / "report.tex", latex(summary))
     write_text(output / "report.html", page(summary, drawn))
@@ -42,9 +43,3 @@ def _write_images(panel: Panel, directory: Path) -> None:
     text = json.dumps(panel.specification())
     (directory / f"{panel.name}.png").write_bytes(vl_convert.vegalite_to_png(text, scale=2))
     (directory / f"{panel.name}.pdf").write_bytes(vl_convert.vegalite_to_pdf(text))
-
-
-def _write_metrics(records: Records, path: Path) -> None:
-    """Everything that was logged, a step of a run in each row, metrics that no panel shows among them."""
-    with replaced(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows(table(records.runs))

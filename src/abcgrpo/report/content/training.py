@@ -1,6 +1,6 @@
 """Figures of the training logs: each arm's metrics over its seeds, and the series that the panels draw."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -153,12 +153,3 @@ def _final(series: dict[int, float]) -> float | None:
 
 def _mean(series: dict[int, float] | None) -> float | None:
     return mean(series.values()) if series else None
-
-
-def table(runs: list[RunRecord]) -> Iterator[list[Any]]:
-    """Everything that was logged: a row of names, then a row for each run and step; None where nothing was logged."""
-    names = list(dict.fromkeys(name for run in runs for name in run.metrics))
-    yield ["arm", "seed", "step", *names]
-    for run in runs:
-        for step in sorted({step for series in run.metrics.values() for step in series}):
-            yield [run.label, run.seed, step, *(run.metrics.get(name, {}).get(step) for name in names)]
