@@ -3,7 +3,7 @@
 from typing import Any
 
 from abcgrpo.report.content.runs import rule_of
-from abcgrpo.report.content.shadow import shadow_figures
+from abcgrpo.report.content.shadow import shadow_summary
 from abcgrpo.report.reading.records import Records
 from abcgrpo.report.wording import listed, metric_title
 
@@ -14,7 +14,7 @@ def conditions(records: Records, comparisons: list[dict[str, Any]]) -> dict[str,
     - `names`: in the experiment's order.
     - `sentences`: under which conditions arms are told apart; and whether the conditions could have shown anything.
     - `gradient`: by condition, the largest share of the gradient's mass by which a rule that was measured beside the
-      baseline's differs from it (`shadow.shadow_figures`); None where it was not logged.
+      baseline's differs from it (`shadow.shadow_summary`); None where it was not logged.
 
     Args:
         records: what runs have left.
@@ -27,8 +27,8 @@ def conditions(records: Records, comparisons: list[dict[str, Any]]) -> dict[str,
     baseline = family[0]["baseline"]
     gradient = {}
     for name in names:
-        figures = shadow_figures(records.under(name).get(baseline, []))
-        gradient[name] = figures and figures["furthest"]
+        shadow = shadow_summary(records.under(name).get(baseline, []))
+        gradient[name] = shadow and shadow["furthest"]
     return {"names": names, "sentences": _sentences(records, family, names), "gradient": gradient}
 
 
