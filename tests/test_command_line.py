@@ -159,7 +159,12 @@ EVALUATION_MISTAKES = {
     "a misspelt choice": (("--checkpoints", "lst"), "Did you mean 'last'"),
     "checkpoints that are not there": (("--checkpoints", "all"), "no checkpoint-<step> directory"),
     "an estimator that nobody has": (("--pass-at-k", "first"), "Did you mean 'first-k'"),
-    "a server's option without one": (("--concurrency", "4"), "no effect without --server"),
+    "a server's option without one": (("--concurrency", "4"), "concurrency has no effect without server"),
+    "a sampler that nobody has": (
+        ("--sampler", "vlm"),
+        "--sampler: input should be 'transformers', 'vllm' or 'server'",
+    ),
+    "a share of nothing": (("--top-p", "0"), "--top-p: input should be greater than 0"),
     "a server and a sampler": (("--server", "http://localhost/v1", "--sampler", "vllm"), "give one of them"),
     "a server without a URL": (("--sampler", "server"), "needs its URL"),
     "copies of nothing": (("--data", "."), "have no effect"),

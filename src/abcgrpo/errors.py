@@ -1,7 +1,8 @@
 """Mistakes that a user can correct: the command line prints them as a paragraph, without a traceback."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 
 class UserError(ValueError):
@@ -25,6 +26,13 @@ def unknown_name(kind: str, name: str, known: Iterable[str], where: str) -> User
     known = sorted(known)
     listed = f"Known: {', '.join(known)}." if len(known) <= 20 else "See the documentation for the names there are."
     return UserError(f"{where}: there is no {kind} {name!r}. {_nearest(name, known) or listed}")
+
+
+def mistake_in_words(details: Mapping[str, Any]) -> str:
+    """What pydantic found wrong with a value (an element of `ValidationError.errors()`), as the end of a sentence."""
+    if details["type"] == "value_error":
+        return str(details["ctx"]["error"])
+    return f"{details['msg'][0].lower()}{details['msg'][1:]}."
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

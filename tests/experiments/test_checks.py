@@ -67,6 +67,7 @@ MISTAKES = {
         "eps_pos_low is a threshold of ABC-GRPO",
     ),
     "no such benchmark": ((EVALUATION, EVALUATION + ", benchmark: aime42"), "no benchmark 'aime42'"),
+    "sampling without effect": ((EVALUATION, EVALUATION + ", temperature: 0, top_k: 5"), "top_k have no effect"),
     "more questions than there are": (
         (EVALUATION, EVALUATION.replace("4", "31", 1) + ", benchmark: FILE"), "has 30 problems, not 31"
     ),

@@ -69,6 +69,12 @@ def test_figures_are_those_of_the_report_of_the_same_experiment(experiment, coun
         assert found[0]["pass@2"] == found[1]["pass@2"]
 
 
+def test_a_reports_own_scores_give_its_comparisons_again(experiment, tmp_path):
+    ours = write(load([experiment]), tmp_path / "report")
+    theirs = summarize(load_scores([str(tmp_path / "report" / "scores.csv")], pass_at_k=[2]))
+    assert theirs["comparisons"] == ours["comparisons"]
+
+
 def test_one_row_for_each_answer_is_the_same(counts, tmp_path):
     rows = [
         (arm, seed, f"q{q}", "countdown", int(sample < correct))

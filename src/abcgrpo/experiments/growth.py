@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from abcgrpo.errors import UserError
-from abcgrpo.experiments.specification import EvaluationPlan, Experiment
+from abcgrpo.experiments.specification import EvaluationSection, Experiment
 from abcgrpo.files import plain
 from abcgrpo.run_files import GRADED_WITH, differences
 
@@ -86,9 +86,9 @@ def _listed(kind: str, before: Iterable[Any], now: list[Any], refused: list[str]
 
 
 def _evaluation(before: dict[str, Any], now: dict[str, Any], refused: list[str], found: list[str]) -> None:
-    for name, field in EvaluationPlan.model_fields.items():
+    for name, field in EvaluationSection.model_fields.items():
         was, wanted = before.get(name, None if field.is_required() else field.default), now[name]
-        if was == wanted:
+        if was == wanted or name in ("concurrency", "retries", "timeout"):  # of requests: they change no answer
             continue
         if name == "pass_at_k":
             found.append(f"k was {', '.join(map(str, was or []))}, is {', '.join(map(str, wanted))}")

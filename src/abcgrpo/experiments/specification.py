@@ -28,12 +28,13 @@ import json
 from dataclasses import fields
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from abcgrpo.boundaries import Boundaries
-from abcgrpo.errors import UserError, unknown_name
+from abcgrpo.errors import UserError, mistake_in_words, unknown_name
+from abcgrpo.evaluation.options import EvaluationOptions
 from abcgrpo.files import plain, read_yaml
 from abcgrpo.rules import Rule, resolve_rule
 from abcgrpo.run_files import BASE
@@ -78,25 +79,16 @@ class Arm(_Strict):
     training: dict[str, Any] = Field(default_factory=dict)
 
 
-class EvaluationPlan(_Strict):
-    """How the base and every checkpoint are measured."""
+class EvaluationSection(EvaluationOptions):
+    """How the base and every checkpoint are measured: the options of `abcgrpo evaluate`, and what is reported."""
 
     benchmark: str | list[str] | None = None
     """A benchmark by name, a file by path, or several; None for the problems that the task holds back."""
-    sampler: Literal["transformers", "vllm", "server"] = "transformers"
-    """Who answers: see `abcgrpo.evaluation.samplers`."""
-    server: str | None = None
-    """URL of the server; every checkpoint is called by its directory there."""
-    questions: int | None = Field(default=None, ge=1)
     samples: int = Field(default=128, ge=1)
-    batch_size: int = Field(default=512, ge=1)
+    """Twice the largest k, so that each Pass@k has an error over samples as well."""
+    batch_size: int | None = Field(default=512, ge=1)
+    """With every sampler; None for the sampler's own."""
     pass_at_k: list[Annotated[int, Field(ge=1)]] = Field(default=[2, 4, 8, 16, 32, 64], min_length=1)
-    temperature: float | None = Field(default=None, ge=0)
-    """None, here and below: as the task is sampled."""
-    top_p: float | None = Field(default=None, gt=0, le=1)
-    top_k: int | None = Field(default=None, ge=0)
-    max_new_tokens: int | None = Field(default=None, ge=1)
-    seed: int = 0
 
 
 class Run(NamedTuple):
@@ -131,7 +123,7 @@ class Experiment(_Strict):
     conditions: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Name → the fields of `training` that are other under it."""
     training: dict[str, Any] = Field(default_factory=dict)
-    evaluation: EvaluationPlan = EvaluationPlan()
+    evaluation: EvaluationSection = EvaluationSection()
     resources: Resources = Resources()
     """What each job takes of a machine."""
 
@@ -185,23 +177,19 @@ def read_experiment(name_or_path: str) -> Experiment:
         experiment = Experiment.model_validate(content)
     except ValidationError as error:
         raise _explained(error, str(path)) from None
-    plan = experiment.evaluation
+    evaluation = experiment.evaluation
     listed: dict[str, list[Any]] = {
         "seeds": experiment.seeds,
-        "evaluation: pass_at_k:": plan.pass_at_k,
+        "evaluation: pass_at_k:": evaluation.pass_at_k,
         "evaluation: benchmark:": experiment.benchmarks,
     }
     for name, values in listed.items():
         if repeated := sorted({value for value in values if values.count(value) > 1}):
             raise UserError(f"{path}: {name} {repeated} are listed twice.")
-    if max(plan.pass_at_k) > plan.samples:
-        raise UserError(
-            f"{path}: evaluation: Pass@{max(plan.pass_at_k)} needs at least as many samples, not {plan.samples}."
-        )
-    if (plan.sampler == "server") != (plan.server is not None):
-        raise UserError(f"{path}: evaluation: sampler: server and server: URL belong together: give both, or neither.")
+    if (largest := max(evaluation.pass_at_k)) > evaluation.samples:
+        raise UserError(f"{path}: evaluation: Pass@{largest} needs at least as many samples, not {evaluation.samples}.")
     task = get_task(experiment.task, f"{path}: task")
-    if plan.benchmark is None and task.held_out_rows is None:
+    if evaluation.benchmark is None and task.held_out_rows is None:
         raise UserError(
             f"{path}: evaluation: benchmark is missing: task {task.name} holds no problems of its own back. Name a "
             f"benchmark, or a .jsonl or .parquet file."
@@ -325,10 +313,10 @@ def _explained(error: ValidationError, where: str) -> UserError:
     if first["type"] == "extra_forbidden":
         owner: type[BaseModel] = Experiment
         if place[0] == "evaluation":
-            owner = EvaluationPlan
+            owner = EvaluationSection
         elif "resources" in place[:-1]:
             owner = Resources
         elif place[0] == "arms":
             owner = Arm
         return unknown_name("key", str(place[-1]), owner.model_fields, ": ".join([where, *map(str, place[:-1])]))
-    return UserError(f"{where}: {': '.join(map(str, place))}: {first['msg'][0].lower()}{first['msg'][1:]}.")
+    return UserError(f"{where}: {': '.join(map(str, place))}: {mistake_in_words(first)}")

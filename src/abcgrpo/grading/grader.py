@@ -22,7 +22,6 @@ def grade(
     gold: object,
     *,
     fallback: bool = False,
-    tolerance: float | None = None,
     pool: WorkerPool | None = None,
 ) -> Verdict:
     r"""Grade one response; see `grade_batch`, which is the better choice for more than a few.
@@ -30,7 +29,7 @@ def grade(
     >>> grade(r"so the answer is \boxed{0.5}.", r"\frac12")
     Verdict(correct=True, answer='0.5', reason='exact')
     """
-    return grade_batch([response], [gold], fallback=fallback, tolerance=tolerance, pool=pool)[0]
+    return grade_batch([response], [gold], fallback=fallback, pool=pool)[0]
 
 
 def grade_batch(
@@ -38,7 +37,6 @@ def grade_batch(
     golds: Sequence[object],
     *,
     fallback: bool = False,
-    tolerance: float | None = None,
     pool: WorkerPool | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> list[Verdict]:
@@ -52,23 +50,20 @@ def grade_batch(
         golds: the right answers: strings (LaTeX or plain; with a \boxed{…}, its content), ints, floats (27.0 is 27).
         fallback: for evaluation only, never for rewards: where a response has no box at all, take what it states after
             "answer is", or its last number. To report its effect, grade with and without.
-        tolerance: relative to the gold, for benchmarks that state one (Minerva: 0.01). None: exact.
         pool: the worker processes; by default this process's own, with 2 s of CPU time for one comparison.
         progress: called with the number of verdicts that are certain so far, now and then.
 
     Raises:
-        ValueError: as many golds as responses are needed; a negative tolerance.
+        ValueError: as many golds as responses are needed.
         TypeError: a response that is no string.
         RuntimeError: worker processes are needed and cannot start.
     """
     if len(responses) != len(golds):
         raise ValueError(f"{len(responses)} responses but {len(golds)} golds")
-    if tolerance is not None and not tolerance >= 0:
-        raise ValueError(f"tolerance must be at least 0, got {tolerance!r}")
     pool = pool or shared_pool()
     texts = [gold_text(gold) for gold in golds]
     verdicts: list[Verdict | Job] = [
-        _without_algebra(response, text if parses else None, fallback, tolerance)
+        _without_algebra(response, text if parses else None, fallback)
         for response, text, parses in zip(responses, texts, parse_golds(texts), strict=True)
     ]
     # The same comparison, frequent in a group of samples, is made once.
@@ -110,7 +105,7 @@ def parse_golds(texts: Sequence[str | None]) -> list[bool]:
     return [text is not None and _checked_golds[text] for text in texts]
 
 
-def _without_algebra(response: str, gold: str | None, fallback: bool, tolerance: float | None) -> Verdict | Job:
+def _without_algebra(response: str, gold: str | None, fallback: bool) -> Verdict | Job:
     """The verdict, or the comparison that only algebra can make. `gold` is None where it makes no sense."""
     if not isinstance(response, str):
         raise TypeError(f"a response must be a string, got {type(response).__name__}")
@@ -121,9 +116,9 @@ def _without_algebra(response: str, gold: str | None, fallback: bool, tolerance:
         return Verdict(None, answer, "unparsable_gold")
     if answer is None:
         return Verdict(False, None, "no_answer")
-    equal = compare(gold, answer, tolerance)
+    equal = compare(gold, answer)
     if equal is None:
-        return Job(gold, answer, tolerance)
+        return Job(gold, answer)
     return Verdict(equal, answer, "exact" if equal else "different")
 
 

@@ -45,7 +45,6 @@ class Job:
 
     gold: str
     answer: str
-    tolerance: float | None = None
 
 
 Work = Any

@@ -21,13 +21,13 @@ _SAMPLE_POINTS = (
 )
 
 
-def equal(gold: Any, answer: Any, tolerance: float | None = None) -> bool:
-    """Whether two numbers or expressions are equal; `tolerance` is relative to the gold, for numbers."""
+def equal(gold: Any, answer: Any) -> bool:
+    """Whether two numbers or expressions are equal."""
     if gold == answer:
         return True
     names = gold.free_symbols | answer.free_symbols
     if not names:
-        return _same_number(gold, answer, tolerance)
+        return _same_number(gold, answer)
     if _differ_at(gold, answer, _points(_in_order(names))[0]):
         return False  # before anything large is expanded
     difference = sympy.expand(gold - answer)
@@ -55,13 +55,11 @@ def proportional(one: Any, other: Any) -> Any:
     return factor if equal(one, factor * other) else None
 
 
-def _same_number(gold: Expr, answer: Expr, tolerance: float | None) -> bool:
+def _same_number(gold: Expr, answer: Expr) -> bool:
     one, other = _number(gold), _number(answer)
     if one is None or other is None:
         return False
     difference, size = abs(one - other), max(abs(one), abs(other))
-    if tolerance is not None:
-        return bool(difference <= tolerance * abs(one))
     return bool(difference <= _RELATIVE_DIFFERENCE * size)
 
 

@@ -13,7 +13,7 @@ class Verdict:
     | reason            | correct | meaning                                                               |
     |-------------------|---------|-----------------------------------------------------------------------|
     | `exact`           | True    | equal after normalisation, as text or as exact numbers                |
-    | `equivalent`      | True    | found equal by computer algebra, or within a benchmark's tolerance    |
+    | `equivalent`      | True    | found equal by computer algebra                                       |
     | `different`       | False   | an answer that is not the gold's                                      |
     | `no_answer`       | False   | no box, an empty one, or one that is never closed                     |
     | `timeout`         | False   | the comparison ran past its limit of CPU time (or the wall clock's)   |

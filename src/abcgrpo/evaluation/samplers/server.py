@@ -10,6 +10,10 @@ from abcgrpo.errors import UserError
 from abcgrpo.evaluation.sampling import Sample, Sampling
 from abcgrpo.tasks.prompts import Prompt
 
+CONCURRENCY = 32
+"""Requests under way at once."""
+RETRIES = 5
+"""How often a request that failed is sent again."""
 SHORTEST_LIMIT = 600.0
 SECONDS_PER_TOKEN = 0.25
 """The time that one try may take unless a limit is given: as much for each token of the longest answer, and at least
@@ -37,8 +41,8 @@ class ServerSampler:
         model: str,
         sampling: Sampling,
         url: str,
-        concurrency: int = 32,
-        retries: int = 5,
+        concurrency: int = CONCURRENCY,
+        retries: int = RETRIES,
         timeout: float | None = None,
     ) -> None:
         """Nothing is sent yet. The key is taken from OPENAI_API_KEY, if it is set.

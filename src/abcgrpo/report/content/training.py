@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from abcgrpo.event_shares import QUADRANTS
-from abcgrpo.report.reading.logs import Series
 from abcgrpo.report.reading.logs.names import MASS, OTHER_NAMES
 from abcgrpo.report.reading.quadrants import SOURCES, clip_shares_of
 from abcgrpo.report.reading.records import RunRecord
@@ -154,12 +153,3 @@ def _final(series: dict[int, float]) -> float | None:
 
 def _mean(series: dict[int, float] | None) -> float | None:
     return mean(series.values()) if series else None
-
-
-def table(runs: list[RunRecord]) -> Iterable[tuple[str, int, int, str, float]]:
-    """Everything that was logged, as rows (arm, seed, step, metric, value)."""
-    for run in runs:
-        metrics: Series = run.metrics
-        for metric, series in metrics.items():
-            for step, value in series.items():
-                yield run.label, run.seed, step, metric, value
