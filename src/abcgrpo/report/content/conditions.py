@@ -71,13 +71,17 @@ def _in_words(found: list[dict[str, Any]]) -> str:
 
 
 def _uninformative(records: Records, family: list[dict[str, Any]], last: str) -> list[str]:
-    """A control: where an arm without any bound is not told apart under the last condition, no bound can be judged."""
+    """A control: where an arm without any bound is not told apart under the last condition, no bound can be judged.
+
+    If another arm is told apart there, what stays open is whether the baseline's own bound does anything.
+    """
+    under_last = [each for each in family if each["condition"] == last]
+    told_apart = any(each["verdict"] != "inconclusive" for each in under_last)
+    baseline = family[0]["baseline"]
+    conclusion = f"what {baseline}'s own bound does is not known" if told_apart else "the conditions are uninformative"
     return [
-        f"Under {last} even {arm}, which bounds nothing, is not told apart from {each['baseline']}: the conditions are "
-        f"uninformative about bounds."
-        for arm in dict.fromkeys(each["arm"] for each in family)
+        f"Under {last} even {arm}, which bounds nothing, is not told apart from {baseline}: {conclusion}."
+        for arm in dict.fromkeys(each["arm"] for each in under_last)
         if (rule_of(records.under(last).get(arm, [])) or {}).get("name") == "open"
-        and (found := [each for each in family if (each["arm"], each["condition"]) == (arm, last)])
-        for each in found[:1]
-        if all(other["verdict"] == "inconclusive" for other in found)
+        and all(each["verdict"] == "inconclusive" for each in under_last if each["arm"] == arm)
     ]
