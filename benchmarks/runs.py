@@ -7,8 +7,8 @@
 - "before": the fast update, and all else as in "trl".
 - "now": as `abcgrpo run` does it.
 
-A run is one arm of `countdown-study` with one seed and three checkpoints: `train`, then `evaluate` of its checkpoints. What the fork server takes to load is given
-by itself: it is paid once for all runs of an experiment.
+A run is one arm of `countdown-study` with one seed: `train`, then `evaluate` of three checkpoints. What the fork server
+takes to load is given by itself: it is paid once for all runs of an experiment.
 """
 
 import argparse
