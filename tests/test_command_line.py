@@ -10,37 +10,18 @@ import pytest
 
 from abcgrpo.cli import main
 from abcgrpo.cli.evaluate import repeated_options
+from tests.tiny import TINY_SECTION, TINY_TRAINING
 
-TINY_TRAINING = """
-per_device_train_batch_size: 16
-steps_per_generation: 2
-num_generations: 8
-max_completion_length: 24
-max_steps: 2
-learning_rate: 1e-4
-loss_type: grpo
-scale_rewards: none
-bf16: false
-gradient_checkpointing: false
-dataloader_pin_memory: false
-logging_steps: 1
-save_steps: 2
-save_only_model: true
-"""
 RECIPE = "model_name_or_path: countdown-base\nnum_problems: 32\noutput_dir: out\n" + TINY_TRAINING
-EXPERIMENT = (
-    """
+EXPERIMENT = f"""
 model_name_or_path: countdown-base
 num_problems: 32
 seeds: [0]
 arms:
-  GRPO: {rule: grpo}
-  ABC-GRPO: {rule: abc_grpo}
-evaluation: {questions: 4, samples: 4, pass_at_k: [2], max_new_tokens: 24}
-training:"""
-    + TINY_TRAINING.replace("\n", "\n  ").rstrip()
-    + "\n"
-)
+  GRPO: {{rule: grpo}}
+  ABC-GRPO: {{rule: abc_grpo}}
+evaluation: {{questions: 4, samples: 4, pass_at_k: [2], max_new_tokens: 24}}
+{TINY_SECTION}"""
 
 
 def abcgrpo(*arguments: str, cwd: Path) -> subprocess.CompletedProcess:

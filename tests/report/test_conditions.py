@@ -152,11 +152,12 @@ def test_a_ladder_that_tells_nothing_apart_is_called_uninformative(climbed):
 def test_an_open_arm_beside_others_that_are_told_apart(tmp_path):
     ladder(tmp_path / "study", steps=4)
     records = load([tmp_path / "study"])
+    summary = summarize(records)
     comparisons = [
         each | {"verdict": "inconclusive" if each["arm"] == "open" else each["verdict"]}
-        for each in summarize(records)["comparisons"]
+        for each in summary["comparisons"]
     ]
-    found = conditions(records, comparisons)
+    found = conditions(records, comparisons, summary["arms"])
     assert found is not None
     assert found["sentences"] == [
         "The rule matters under 16 mini-batches.",

@@ -2,13 +2,11 @@
 
 from typing import Any
 
-from abcgrpo.report.content.runs import rule_of
-from abcgrpo.report.content.shadow import shadow_summary
-from abcgrpo.report.reading.records import Records
+from abcgrpo.report.reading.records import Records, arm_label
 from abcgrpo.report.wording import listed, metric_title
 
 
-def conditions(records: Records, comparisons: list[dict[str, Any]]) -> dict[str, Any] | None:
+def conditions(records: Records, comparisons: list[dict[str, Any]], arms: dict[str, Any]) -> dict[str, Any] | None:
     """What can be said of an experiment's conditions; None where it has none, or nothing was compared.
 
     - `names`: in the experiment's order.
@@ -19,6 +17,7 @@ def conditions(records: Records, comparisons: list[dict[str, Any]]) -> dict[str,
     Args:
         records: what runs have left.
         comparisons: as `compare_arms` gives them.
+        arms: those of `report.json`.
     """
     family = [each for each in comparisons if each["in_family"] and each["condition"] is not None]
     if not family:
@@ -27,12 +26,12 @@ def conditions(records: Records, comparisons: list[dict[str, Any]]) -> dict[str,
     baseline = family[0]["baseline"]
     gradient = {}
     for name in names:
-        shadow = shadow_summary(records.under(name).get(baseline, []))
+        shadow = arms[arm_label(baseline, name)]["shadow"]
         gradient[name] = shadow and shadow["furthest"]
-    return {"names": names, "sentences": _sentences(records, family, names), "gradient": gradient}
+    return {"names": names, "sentences": _sentences(family, names, arms), "gradient": gradient}
 
 
-def _sentences(records: Records, family: list[dict[str, Any]], names: list[str]) -> list[str]:
+def _sentences(family: list[dict[str, Any]], names: list[str], arms: dict[str, Any]) -> list[str]:
     baseline = family[0]["baseline"]
     told_apart = {
         name: found
@@ -51,7 +50,7 @@ def _sentences(records: Records, family: list[dict[str, Any]], names: list[str])
         ]
         if others := [name for name in names if name not in told_apart]:
             sentences.append(f"Under {listed(others)} no arm is told apart from {baseline}.")
-    return [*sentences, *_uninformative(records, family, names[-1])]
+    return [*sentences, *_uninformative(family, names[-1], arms)]
 
 
 def _in_words(found: list[dict[str, Any]]) -> str:
@@ -70,7 +69,7 @@ def _in_words(found: list[dict[str, Any]]) -> str:
     return "; ".join(parts)
 
 
-def _uninformative(records: Records, family: list[dict[str, Any]], last: str) -> list[str]:
+def _uninformative(family: list[dict[str, Any]], last: str, arms: dict[str, Any]) -> list[str]:
     """A control: where an arm without any bound is not told apart under the last condition, no bound can be judged.
 
     If another arm is told apart there, what stays open is whether the baseline's own bound does anything.
@@ -82,6 +81,6 @@ def _uninformative(records: Records, family: list[dict[str, Any]], last: str) ->
     return [
         f"Under {last} even {arm}, which bounds nothing, is not told apart from {baseline}: {conclusion}."
         for arm in dict.fromkeys(each["arm"] for each in under_last)
-        if (rule_of(records.under(last).get(arm, [])) or {}).get("name") == "open"
+        if (arms.get(arm_label(arm, last), {}).get("rule") or {}).get("name") == "open"
         and all(each["verdict"] == "inconclusive" for each in under_last if each["arm"] == arm)
     ]

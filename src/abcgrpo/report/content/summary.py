@@ -50,7 +50,7 @@ def summarize(records: Records) -> dict[str, Any]:
         "entropy_at_end": (entropies := entropies_at_end(records)),
         "entropy_rule": LOGGED_RULE,
         "comparisons": (compared := compare_arms(records)),
-        "conditions": conditions(records, compared),
+        "conditions": conditions(records, compared, arms),
         "frontier": (frontier := frontiers(records, records.level)),
         "verdict_rule": RULE,
         "series": {

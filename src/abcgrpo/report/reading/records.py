@@ -31,6 +31,11 @@ from abcgrpo.run_files import (
 DEFAULT_PASS_AT_K = [2, 4, 8, 16, 32, 64]
 
 
+def arm_label(arm: str, condition: str | None) -> str:
+    """What an arm is called where runs of all conditions stand side by side."""
+    return arm if condition is None else f"{arm}, {condition}"
+
+
 @dataclass
 class Measured:
     """A finished evaluation, and where its samples are."""
@@ -59,8 +64,8 @@ class RunRecord:
 
     @property
     def label(self) -> str:
-        """What its arm is called where runs of all conditions stand side by side."""
-        return self.arm if self.condition is None else f"{self.arm}, {self.condition}"
+        """See `arm_label`."""
+        return arm_label(self.arm, self.condition)
 
     @property
     def steps(self) -> int:
