@@ -2,19 +2,24 @@
 
 import json
 import re
+import shutil
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+from transformers import AutoConfig
 
 from abcgrpo import extras
 from abcgrpo.cli import main
 from abcgrpo.errors import UserError
+from abcgrpo.evaluation.samplers.local import TransformersSampler
+from abcgrpo.evaluation.sampling import Sampling
 from abcgrpo.experiments.checks import check_experiment
 from abcgrpo.experiments.jobs.job import reason
 from abcgrpo.experiments.jobs.runner import ExperimentRunner
 from abcgrpo.experiments.specification import read_experiment
+from abcgrpo.tasks import BASES
 
 EXPERIMENT = """
 model_name_or_path: countdown-base
@@ -119,7 +124,7 @@ def test_what_is_right_passes(tmp_path):
     [
         ((TRAINING, "training:\n  use_vllm: true\n"), "vLLM is not installed here"),
         ((TRAINING, "training:\n  report_to: [swanlab]\n"), "the tracker swanlab is not installed here"),
-        (("_path: countdown-base", "_path: nobody/nothing"), "'nobody/nothing' cannot be loaded"),
+        (("_path: countdown-base", "_path: nobody/nothing"), "`hf download nobody/nothing` says where it puts one"),
     ],
 )
 def test_what_only_this_machine_lacks_is_planned_and_not_run(tmp_path, monkeypatch, capsys, change, message):
@@ -135,6 +140,18 @@ def test_what_only_this_machine_lacks_is_planned_and_not_run(tmp_path, monkeypat
     assert run(monkeypatch, "run", "mine.yaml") == 2
     assert message in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_model_that_was_downloaded_before_is_found_without_the_hub(tmp_path, monkeypatch):
+    downloaded = tmp_path / "models--Qwen--Qwen3-1.7B-Base"
+    shutil.copytree(BASES["countdown-base"], downloaded / "snapshots" / "abc")
+    (downloaded / "refs").mkdir()
+    (downloaded / "refs" / "main").write_text("abc")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    (tmp_path / "mine.yaml").write_text(EXPERIMENT.replace("countdown-base", "Qwen/Qwen3-1.7B-Base"))
+    assert check_experiment(read_experiment(str(tmp_path / "mine.yaml"))) == []
+    sampler = TransformersSampler("Qwen/Qwen3-1.7B-Base", Sampling())
+    assert sampler.model.config.hidden_size == AutoConfig.from_pretrained(BASES["countdown-base"]).hidden_size
 
 
 RECIPE = "model_name_or_path: countdown-base\nnum_problems: 32\nper_device_train_batch_size: 16\nbf16: false\n"

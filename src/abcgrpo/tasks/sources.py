@@ -44,6 +44,21 @@ def from_hub(error: Exception, message: str) -> UserError:
     return HubError(message) if out_of_reach else UserError(message)
 
 
+def model_not_loaded(name: str, error: Exception) -> UserError:
+    """What to raise for a model that transformers could not load, with what to do; see `from_hub` for its class."""
+    from huggingface_hub import constants
+
+    where = f"The model {name!r} cannot be loaded: there is no such directory"
+    found = from_hub(error, f"{where}, and no such model that the hub lets us read. {str(error).splitlines()[0]}")
+    if isinstance(found, HubError):
+        return HubError(
+            f"{where}, the hub does not answer, and {constants.HF_HUB_CACHE} has no complete copy. Where there is a "
+            f"network, `hf download {name}` says where it puts one: give its path here, or copy the cache and set "
+            f"HF_HUB_CACHE."
+        )
+    return found
+
+
 @dataclass(frozen=True)
 class HubDataset:
     """A data set of the Hugging Face hub."""

@@ -89,8 +89,15 @@ def require_processes(recipe: Recipe, started: int) -> None:
     """Refuse a number of processes that would make other batches than the recipe's.
 
     Raises:
-        UserError: another number than the recipe's `num_processes`.
+        UserError: another number than the recipe's `num_processes`; or processes that were started together, and did
+            not join.
     """
+    together = int(os.environ.get("WORLD_SIZE", "1"))
+    if together > started == 1:
+        raise UserError(
+            f"{together} processes started, and each of them is alone: FSDP and DeepSpeed share a model out over GPUs, "
+            f"and there are none here. On CPUs start them by `torchrun`; in an experiment leave `launch` out."
+        )
     wanted = recipe.num_processes
     if wanted is not None and wanted != started:
         raise UserError(

@@ -24,6 +24,7 @@ from abcgrpo.files import json_line, locked, plain, read_json, without_secrets, 
 from abcgrpo.progress import Progress, quiet_libraries
 from abcgrpo.run_files import MANIFEST, METRICS, ZERO_VARIANCE, differences, step_of
 from abcgrpo.tasks import resolve_model, spec_text
+from abcgrpo.tasks.sources import model_not_loaded
 from abcgrpo.training.arguments import check_arguments, make_arguments, missing_here
 from abcgrpo.training.batches import plan_batches, require_processes
 from abcgrpo.training.data import task_of, training_examples, training_set
@@ -208,10 +209,7 @@ def _trainer(recipe: Recipe, arguments: FastGRPOConfig, dataset: Dataset, reward
             train_dataset=dataset,
         )
     except OSError as error:
-        raise UserError(
-            f"The model {recipe.model_name_or_path!r} cannot be loaded. It is neither a directory here nor a model "
-            f"that the hub lets us read: {str(error).splitlines()[0]}"
-        ) from error
+        raise model_not_loaded(recipe.model_name_or_path, error) from error
     prompt_tokens(trainer.processing_class, dataset[0]["prompt"], recipe.model_name_or_path)  # its chat template
     if isinstance(trainer, ABCGRPOTrainer):  # TRL's own losses have TRL's own card
         trainer.card_base = recipe.model_name_or_path

@@ -6,11 +6,11 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
-from abcgrpo.errors import UserError
 from abcgrpo.evaluation.samplers import prompt_tokens
 from abcgrpo.evaluation.sampling import Sample, Sampling
 from abcgrpo.generation import fast_generation
 from abcgrpo.tasks.prompts import Prompt
+from abcgrpo.tasks.sources import model_not_loaded
 
 
 class TransformersSampler:
@@ -26,7 +26,7 @@ class TransformersSampler:
             self.tokenizer = AutoTokenizer.from_pretrained(model, padding_side="left")
             network = AutoModelForCausalLM.from_pretrained(model)
         except (OSError, ValueError) as error:
-            raise UserError(f"The model {model!r} cannot be loaded: {str(error).splitlines()[0]}") from error
+            raise model_not_loaded(model, error) from error
         self.name = model
         self.model: Any = network.eval()
         self.dtype = str(network.dtype).removeprefix("torch.")

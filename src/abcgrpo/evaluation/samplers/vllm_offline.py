@@ -10,6 +10,7 @@ from abcgrpo.errors import UserError
 from abcgrpo.evaluation.samplers import prompt_tokens
 from abcgrpo.evaluation.sampling import Sample, Sampling
 from abcgrpo.tasks.prompts import Prompt
+from abcgrpo.tasks.sources import model_not_loaded
 
 
 class VLLMSampler:
@@ -37,7 +38,7 @@ class VLLMSampler:
         try:
             dtype = AutoConfig.from_pretrained(model).dtype
         except (OSError, ValueError) as error:
-            raise UserError(f"The model {model!r} cannot be loaded: {str(error).splitlines()[0]}") from error
+            raise model_not_loaded(model, error) from error
         self.dtype = str(dtype or "auto").removeprefix("torch.")
         """Of the weights: the checkpoint's, or `auto`, vLLM's choice, where it names none."""
         self._engine = self._vllm.LLM(model=model, dtype=self.dtype, seed=sampling.seed)

@@ -70,6 +70,8 @@ class Worker:
     """The commands that run now."""
     graded_with: str = ""
     """See `Experiment.graded_with`: an evaluation that other code graded is not finished."""
+    stopped: bool = False
+    """Whether `stop` was called: what starts after it ends as well."""
 
     def do(self, job: Job, place: dict[str, str]) -> bool:
         """Train, unless that is done; then take the samples that are missing. Returns whether there was anything.
@@ -105,7 +107,8 @@ class Worker:
         return worked
 
     def stop(self) -> None:
-        """End the commands by SIGTERM: training saves where it stands first."""
+        """End the commands by SIGTERM: training saves where it stands first. A second time they end at once."""
+        self.stopped = True
         for command in list(self.running):
             command.terminate()
 
@@ -127,6 +130,8 @@ class Worker:
         log = job.directory / "log.txt"
         started = start(job.resources, arguments, {PROGRESS_FILE: str(job.progress_file.absolute())} | place, log)
         self.running.add(started)
+        if self.stopped:
+            started.terminate()
         try:
             code = started.wait()
         except BaseException:  # cancelled: the command saves first
