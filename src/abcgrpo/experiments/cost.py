@@ -40,7 +40,7 @@ class Cost:
 
 
 def cost(experiment: Experiment, questions: int) -> Cost | None:
-    """What the experiment costs; None where the number of optimizer steps is not known: no max_steps, no num_problems.
+    """What the experiment costs; None if the number of optimizer steps is not known: no max_steps, no num_problems.
 
     Args:
         experiment: what is run.

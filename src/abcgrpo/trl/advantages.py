@@ -41,7 +41,7 @@ class Advantages(Component):
         self._rewards: Tensor | None = None  # (N,), of the rollout that is being made, on all processes
 
     def rewards_given(self, rewards: Tensor) -> None:
-        """These are the rewards of all processes, (N, functions), NaN where there is none."""
+        """These are the rewards of all processes, (N, functions), NaN if there is none."""
         weighted = (rewards * self.trainer.reward_weights.to(rewards.device)).nansum(1)
         self._rewards = torch.where(rewards.isnan().all(1), torch.nan, weighted)
 

@@ -109,7 +109,7 @@ class FastGRPOTrainer(ResumableGRPOTrainer):
 
     @property
     def trained_rule(self) -> Rule | None:
-        """The clipping rule of the loss; None where the loss is TRL's own."""
+        """The clipping rule of the loss; None if the loss is TRL's own."""
         return None
 
     @property

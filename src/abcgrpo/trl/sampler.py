@@ -47,7 +47,7 @@ def sampler_in_chosen_dtype(trainer: Any) -> Iterator[None]:
 
 
 def sampler_dtype(trainer: Any) -> str | None:
-    """In which numbers vLLM computes, by its own word; None where transformers samples, or another process asks.
+    """In which numbers vLLM computes, by its own word; None if transformers samples, or another process asks.
 
     A server was started by somebody else: where its numbers are not the trainer's, that is logged.
     """

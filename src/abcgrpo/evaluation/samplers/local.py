@@ -1,4 +1,4 @@
-"""Answers by `transformers`' `generate`, on a GPU where there is one."""
+"""Answers by `transformers`' `generate`, on a GPU if there is one."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -30,7 +30,7 @@ class VLLMSampler:
         except ImportError as error:
             raise UserError(
                 f"vLLM cannot be imported ({error}). Install it (pip install 'abcgrpo[vllm]'; it needs a GPU), start a "
-                f"server of it elsewhere and name that with --server URL, or use --sampler transformers."
+                f"vLLM server elsewhere and give its --server URL, or use --sampler transformers."
             ) from error
         self.name = model
         self.sampling = sampling

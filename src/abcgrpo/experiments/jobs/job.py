@@ -145,9 +145,9 @@ def reason(code: int, error_file: Path) -> str:
     if error_file.exists():
         return f"failed: {error_file.read_text(encoding='utf-8', errors='replace').strip()}"
     if code < 0:
-        memory = "; the system does so where memory runs out" if -code == signal.SIGKILL else ""
+        memory = "; the system does this when memory runs out" if -code == signal.SIGKILL else ""
         return f"was ended by {signal.Signals(-code).name}{memory}"
-    return f"ended with exit code {code} and said no reason"
+    return f"ended with exit code {code} without a message"
 
 
 def _wait_for_others(job: Job) -> None:

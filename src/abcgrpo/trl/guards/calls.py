@@ -140,7 +140,7 @@ class _WrongCountError(ValueError):
 
 
 class _Hooks:
-    """What a call logs, held back until it has succeeded: half of a call would shift the columns of the others."""
+    """What a call logs, held out until it has succeeded: half of a call would shift the columns of the others."""
 
     def __init__(self) -> None:
         self.columns: dict[str, list[Any]] = {}
@@ -171,8 +171,8 @@ def _counted(values: Any, count: int, name: str) -> list[Any]:
     if not isinstance(values, list) or len(values) != count:
         what = f"returned {len(values)} rewards" if isinstance(values, list) else f"returned {type(values).__name__}"
         raise _WrongCountError(
-            f"The reward function {name!r} {what}, but {count} were expected, one per answer: which answers are "
-            f"meant cannot be known."
+            f"The reward function {name!r} {what}, but {count} were expected, one per answer, so rewards "
+            f"cannot be matched to answers."
         )
     return values
 
@@ -188,5 +188,5 @@ def _why_unusable(value: Any) -> str:
     try:
         number = float(value)
     except (TypeError, ValueError):
-        return f"gave {value!r:.100}, which is no number,"
+        return f"gave {value!r:.100}, which is not a number,"
     return "" if abs(number) <= _LARGEST else f"gave {number}"
