@@ -11,7 +11,7 @@ from abcgrpo.rules.rule import Rule
 from abcgrpo.tokens import tokens_of
 
 OLD_PROBABILITY = 0.1
-"""Of the token that is drawn. A ratio of at most 10 is possible then."""
+"""Old probability of the token that is drawn. A ratio of at most 10 is possible then."""
 LOWEST = 0.02
 """The smallest ratio that is drawn."""
 LEAST_WIDTH = 2.0

@@ -13,7 +13,7 @@ class UserError(ValueError):
 
 
 def unknown_choice(option: str, value: object, known: Iterable[object]) -> UserError:
-    """The error for an option whose value is none of those that it has, suggesting the nearest."""
+    """The error for an option with an unknown value, suggesting the nearest."""
     known = list(known)
     hint = _nearest(str(value), map(str, known))
     return UserError(

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 QUADRANTS = ("q1", "q2", "q3", "q4")
-"""Of (Â, r), as metrics name them; `abcgrpo.quadrants` has their bounds."""
+"""Quadrants of (Â, r), as metrics name them; `abcgrpo.quadrants` has their bounds."""
 
 
 def clip_shares(counts: Iterable[Iterable[float]]) -> tuple[float, ...] | None:

@@ -76,7 +76,7 @@ class Comparison:
     covers: str
     """What the interval covers."""
     clusters: int | None
-    """Of questions, where the interval counts these; None if it counts questions."""
+    """Number of clusters, if the interval counts clusters; None if it counts questions."""
     in_family: bool
     """Whether it is one of the comparisons fixed beforehand, by a primary metric; others get no verdict."""
     few_questions: bool = False
@@ -179,11 +179,11 @@ class Pairs:
 
     @property
     def clusters(self) -> Sequence[str] | None:
-        """Of the questions."""
+        """Clusters of the questions."""
         return self.arm[0].clusters
 
     def values(self, metric: str) -> tuple[np.ndarray, np.ndarray]:
-        """Of arm and baseline, each (seeds, questions)."""
+        """Scores of arm and baseline, each (seeds, questions)."""
         of_arm, of_baseline = (np.array([each.values[metric] for each in side]) for side in (self.arm, self.baseline))
         return of_arm, of_baseline
 
@@ -212,7 +212,7 @@ def paired(runs: Runs, arm: str, baseline: str) -> Pairs:
 
 
 def limits(seeds: int, comparisons: int) -> str | None:
-    """What so many seeds cannot show whatever happens, in a sentence; None if nothing stands in the way."""
+    """What this number of seeds can never show, in a sentence; None if a verdict is possible."""
     if seeds < FEWEST_SEEDS:
         return (
             f"{'One seed' if seeds == 1 else f'{seeds} seeds'} per arm: intervals cover evaluation noise only, and no "

@@ -43,7 +43,7 @@ class RatioAtEnd:
     """exp of the mean over seeds of log(arm / baseline)."""
     low: float | None
     high: float | None
-    """Of the 95% interval; None with fewer than three seeds."""
+    """The 95% interval; both None with fewer than three seeds."""
     p_value: float | None
     p_value_holm: float | None
     seeds: int

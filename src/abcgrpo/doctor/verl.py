@@ -43,7 +43,7 @@ def examine() -> list[Finding]:
 
 
 def installed_versions() -> dict[str, str]:
-    """Of the packages that matter here, those that are installed."""
+    """The installed ones of the packages that matter here."""
     found = {}
     for name in SHOWN_VERSIONS:
         try:
@@ -109,7 +109,7 @@ def _fresh_process() -> list[Finding]:
 
 
 def _loss(holder: str | None) -> Finding:
-    """Of the function that has the loss's name in a fresh process."""
+    """Module and name of the function that has the loss's name in a fresh process."""
     if holder == f"{PLUGIN}.loss.{LOSS}":
         return Finding("ok", f"a fresh process that imports verl has the policy loss {LOSS}")
     if holder is not None:

@@ -19,7 +19,7 @@ from abcgrpo.engines.settings import event_fractions, get, read_rule, refuse
 from abcgrpo.objective import Reduction, policy_loss
 
 REDUCTIONS: dict[str, Reduction] = {"TOKEN_LEVEL": "token_mean", "SEQUENCE_LEVEL": "sequence_mean"}
-"""By the names of NeMo-RL's `LossType`."""
+"""Reductions by the names of NeMo-RL's `LossType`."""
 REFUSED = (
     "reference_policy_kl_penalty",
     "use_importance_sampling_correction",

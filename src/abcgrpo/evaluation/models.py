@@ -13,7 +13,7 @@ class Named(NamedTuple):
     """A model to be measured."""
 
     label: str
-    """In tables; also the directory of its samples."""
+    """Name in tables, and of the directory of its samples."""
     model: str
     """A directory, a hub id, or what a server calls it."""
 

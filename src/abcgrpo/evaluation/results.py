@@ -34,7 +34,7 @@ class Metrics:
     estimator: str = UNBIASED
     """`unbiased`, or `first-k` for the figures of the paper's released script."""
     seed: int = 0
-    """Of the generator that intervals over samples resample with."""
+    """Seed of the generator that resamples for intervals over samples."""
 
     def __post_init__(self) -> None:
         if self.estimator not in PASS_AT_K:

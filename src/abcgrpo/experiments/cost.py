@@ -26,7 +26,7 @@ PROMPT_TOKENS = 100
 
 @dataclass(frozen=True)
 class Cost:
-    """Of all runs of an experiment together."""
+    """The cost of all runs of an experiment together."""
 
     parameters: int
     tokens_per_run: float

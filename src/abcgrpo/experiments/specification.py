@@ -54,9 +54,9 @@ class Resources(_Strict):
     """What a job takes of a machine."""
 
     processes: int = Field(default=1, ge=1)
-    """That train together, on one machine; the batch sizes are those of all of them. Evaluation takes one process."""
+    """Processes that train together on one machine, for the whole batch sizes. Evaluation takes one process."""
     gpus: int | None = Field(default=None, ge=0)
-    """Of the job. Without it one for each process where this machine has GPUs, and on Ray none."""
+    """GPUs of the job. Default: one for each process if this machine has GPUs; none on Ray."""
     cpus: int | None = Field(default=None, ge=1)
     """On Ray, of the job; by default one for each process."""
     memory: float | None = Field(default=None, gt=0)
@@ -254,7 +254,7 @@ def _require_one_place(experiment: Experiment, where: str) -> None:
 
 
 def _require_different(experiment: Experiment, where: str) -> None:
-    """Refuse arms, and conditions, that are alike: a comparison of them would be of nothing but chance."""
+    """Refuse identical arms and identical conditions: a comparison of them would show chance only."""
     seen: dict[str, Run] = {}
     for run in experiment.runs():
         if run.seed == experiment.seeds[0]:

@@ -28,7 +28,7 @@ BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 def status(directory: Path) -> dict[str, Any]:
-    """What is known of an experiment while it runs, and afterwards.
+    """The state of an experiment while it runs, and afterwards.
 
     Returns:
         `running` (whether a process works on it now), `seconds_left` (None if nothing is known), `jobs` (a list of

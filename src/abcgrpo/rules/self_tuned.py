@@ -16,7 +16,7 @@ from abcgrpo.tokens import Tokens
 
 THRESHOLDS = ("eps_pos_high", "eps_pos_low", "eps_neg_high", "eps_neg_low")
 QUADRANTS = ("q1", "q2", "q4", "q3")
-"""Of each threshold; the order of the measured sums."""
+"""Names of the thresholds, in the order of the measured sums."""
 
 
 @dataclass

@@ -73,7 +73,7 @@ class Benchmark:
     rows: list[Row] = field(repr=False)
     """Each with `problem` and its other columns."""
     graded: list[Row] = field(repr=False)
-    """Of each row `id`, what samples call it, `problem`, and what it is graded by."""
+    """Rows with `id` (its name in samples), `problem`, and the columns that grade."""
     source: str
 
     @property
@@ -83,7 +83,7 @@ class Benchmark:
 
     @property
     def sha256(self) -> str:
-        """Of the problems and what they are graded by, in their order."""
+        """Hash of the problems and the columns that grade them, in their order."""
         return rows_hash(self.graded)
 
 

@@ -81,7 +81,7 @@ class TrainingSet:
     num_problems: int | None
     """None if only the hub knows, and it cannot be reached."""
     summary: str
-    """In words; also what could not be checked, and why."""
+    """Summary in words; also what could not be checked, and why."""
     columns_checked: bool = True
     prompt_lengths_checked: bool = True
 

@@ -105,7 +105,7 @@ class Advantages(Component):
         return cast(Tensor, accelerator.gather(accelerator.pad_across_processes(part, dim=1)))
 
     def _here(self, whole: Tensor, output: Batch) -> Tensor:
-        """Of the rows of all processes, those of this one, as wide as its completions."""
+        """This process's rows among those of all processes, as wide as its completions."""
         rows, length = output["completion_ids"].shape
         first = rows * self.trainer.accelerator.process_index
         here = whole[first : first + rows]

@@ -74,7 +74,7 @@ class FastGRPOTrainer(ResumableGRPOTrainer):
                 environment_factory=environment_factory,
             )
         self.sampler_dtype = sampler_dtype(self)
-        """In which numbers vLLM samples; None on processes that are not the first, and where transformers samples."""
+        """Dtype in which vLLM samples; None on processes that are not the first, and where transformers samples."""
         self._passing: LossPass | None = None
         self.fast_update = FastUpdate(self)
         self.reward_guards = RewardGuards(self)

@@ -39,7 +39,7 @@ class VLLMSampler:
         except (OSError, ValueError) as error:
             raise UserError(f"The model {model!r} cannot be loaded: {str(error).splitlines()[0]}") from error
         self.dtype = str(dtype or "auto").removeprefix("torch.")
-        """Of the weights: the checkpoint's, or `auto`, vLLM's choice, where it names none."""
+        """Dtype of the weights: the checkpoint's, or `auto` (vLLM's choice) if it names none."""
         self._engine = self._vllm.LLM(model=model, dtype=self.dtype, seed=sampling.seed)
         self._tokenizer = self._engine.get_tokenizer()
 

@@ -16,7 +16,7 @@ PLACES = ("all", *QUADRANTS)
 TRAINED = "trained"
 """What the rule that is trained is called beside the others."""
 MOST_POINTS = 48
-"""Of a line: longer courses are means of equal stretches."""
+"""Points of a line: longer courses are means of equal stretches."""
 HARDLY, SOMEWHAT = 0.01, 0.1
 """Shares of the gradient's mass: below the first another rule mattered hardly, below the second somewhat, else much.
 Words for a size, and no test: whether answers become better or worse is what arms and seeds are for."""

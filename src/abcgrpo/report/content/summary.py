@@ -20,7 +20,7 @@ from abcgrpo.report.content.training import arm_figures, arm_series, log_notes, 
 from abcgrpo.report.reading.records import Measured, Records, RunRecord
 
 SCHEMA = 2
-"""Of `report.json`; raised when a key changes its meaning. docs/report.md has the schema."""
+"""Version of `report.json`; raised when a key changes its meaning. docs/report.md has the schema."""
 
 
 def summarize(records: Records) -> dict[str, Any]:

@@ -30,7 +30,7 @@ RIGHT = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}
 
 
 class Row(NamedTuple):
-    """So many right answers to a question, or one score of it (`answers` is 1)."""
+    """The number of right answers to a question, or one score of it (`answers` is 1)."""
 
     arm: str
     seed: int

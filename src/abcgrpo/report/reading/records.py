@@ -80,18 +80,18 @@ class Records:
     title: str
     runs: list[RunRecord] = field(default_factory=list)
     base: dict[str, Measured] = field(default_factory=dict)
-    """By benchmark."""
+    """The base's evaluations by benchmark."""
     pass_at_k: list[int] = field(default_factory=lambda: list(DEFAULT_PASS_AT_K))
     missing: list[str] = field(default_factory=list)
     """What should be there and is not, or was read in part, in words."""
     planned: list[str] = field(default_factory=list)
     """The arms that experiments name, whether there are runs of them or not."""
     conditions: list[str] = field(default_factory=list)
-    """Those that experiments name, in their order."""
+    """The conditions that experiments name, in their order."""
     shares: dict[str, Callable[[Evaluation], np.ndarray]] | None = None
-    """What is measured, by name, where that is not Avg@k and Pass@k: each question's value of an evaluation."""
+    """What is measured, by name, if that is not Avg@k and Pass@k: each question's value of an evaluation."""
     level: float | None = None
-    """Of Avg@k, at which arms are compared beside equal steps; None if a rule chooses it."""
+    """The level of Avg@k at which arms are compared; None if a rule chooses it."""
     additions: list[str] = field(default_factory=list)
     """What was changed in an experiment after results existed, in sentences."""
 

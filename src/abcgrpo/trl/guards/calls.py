@@ -19,10 +19,10 @@ class Failures:
     """The rows of one process's batch whose reward failed, with the first reason of each."""
 
     most: int
-    """More than so many rows, on this process alone, stop the run."""
+    """With more failed rows than this, on this process alone, the run stops."""
     reasons: dict[int, str] = field(default_factory=dict)
     trace: str = ""
-    """Of the first reward that raised."""
+    """Traceback of the first reward that raised."""
 
     def add(self, row: int, reason: str, error: Exception | None = None) -> None:
         """Note a row that failed.
@@ -120,7 +120,7 @@ class _Attempts:
         self._calls = calls
         self.rewards: list[float | None] = []
         self.arguments: dict[str, Any] | None = next(calls)
-        """Of the call to make next; None when `rewards` are complete."""
+        """Arguments of the next call; None when `rewards` are complete."""
 
     def gave(self, values: Any) -> None:
         self._go_on(functools.partial(self._calls.send, values))

@@ -1,4 +1,4 @@
-"""Non-finite numbers: an optimizer step whose loss, gradient or log-probs are not finite is left out, and said why."""
+"""Non-finite numbers: a step with a non-finite loss, gradient or log-prob is skipped, and a warning says why."""
 
 import logging
 from collections.abc import Mapping

@@ -32,7 +32,7 @@ NEVER = {"model", "optim"}
 
 
 def configuration_of(trainer: Any) -> dict[str, Any]:
-    """Of which run a state is: arguments but for secrets, processes, model, data and rewards."""
+    """The run that a state belongs to: arguments except secrets, processes, model, data and rewards."""
     model = trainer.accelerator.unwrap_model(trainer.model)
     kind = next(kind for kind in type(model).__mro__ if not issubclass(kind, FSDPModule))  # FSDP2 makes one of its own
     count = sum(getattr(parameter, "ds_numel", parameter.numel()) for parameter in model.parameters())  # ZeRO-3: 0 here
@@ -58,5 +58,5 @@ def comparable(configuration: dict[str, Any], args: Any) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Of the libraries that compute."""
+    """Versions of the libraries that compute."""
     return {"torch": torch.__version__, "transformers": transformers.__version__, "trl": trl.__version__}
