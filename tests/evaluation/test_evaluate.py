@@ -12,7 +12,7 @@ from abcgrpo.evaluation.evaluate import evaluate, prompt_hash, sampling_of
 from abcgrpo.evaluation.growth import blocks
 from abcgrpo.evaluation.options import EvaluationOptions
 from abcgrpo.evaluation.results import Metrics, powers_of_two, results
-from abcgrpo.evaluation.sampling import Sampling, plan_batches
+from abcgrpo.evaluation.sampling import Sampling, request_batches
 from abcgrpo.evaluation.store import SAMPLES, SETTINGS, SampleStore, read_evaluation
 from abcgrpo.files import read_json_lines
 from abcgrpo.tasks import get_task
@@ -204,13 +204,13 @@ def test_more_k_than_samples_and_unknown_estimators_are_refused():
 
 def test_a_plan_holds_every_sample_once_with_a_seed_of_its_own():
     problems = ["ccccc", "aaa", "bbbbbbbbb", "ddd"]
-    plan = plan_batches(problems, blocks(4, 5), batch_size=7, seed=0)
+    plan = request_batches(problems, blocks(4, 5), batch_size=7, seed=0)
     requests = [request for batch in plan for request in batch]
     assert sorted((r.question, r.sample) for r in requests) == [(q, s) for q in range(4) for s in range(5)]
     assert len({request.seed for request in requests}) == 20
     assert [len(batch) for batch in plan] == [7, 7, 6]
     assert [request.question for request in plan[0]] == [1] * 5 + [3] * 2
-    assert plan == plan_batches(problems, blocks(4, 5), 7, 0) != plan_batches(problems, blocks(4, 5), 7, 1)
+    assert plan == request_batches(problems, blocks(4, 5), 7, 0) != request_batches(problems, blocks(4, 5), 7, 1)
 
 
 def test_sampling_defaults_and_options_without_effect():

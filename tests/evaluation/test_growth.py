@@ -8,7 +8,7 @@ from abcgrpo.errors import UserError
 from abcgrpo.evaluation.evaluate import evaluate
 from abcgrpo.evaluation.growth import blocks
 from abcgrpo.evaluation.options import EvaluationOptions
-from abcgrpo.evaluation.sampling import plan_batches
+from abcgrpo.evaluation.sampling import request_batches
 from abcgrpo.evaluation.store import SAMPLES
 from abcgrpo.tasks.benchmarks import load_benchmark
 
@@ -31,7 +31,7 @@ def test_blocks_are_all_of_it_and_no_batch_reaches_over_an_earlier_size(size, st
 @pytest.mark.parametrize(("small", "large"), [((4, 16), (4, 64)), ((32, 16), (128, 32)), ((64, 128), (100, 300))])
 def test_a_size_on_an_edge_is_the_beginning_of_a_larger_one(small, large):
     problems = [f"{n * 37 % 1000}" for n in range(large[0])]
-    parts, whole = (plan_batches(problems[:q], blocks(q, s), 16, 0) for q, s in (small, large))
+    parts, whole = (request_batches(problems[:q], blocks(q, s), 16, 0) for q, s in (small, large))
     if small[0] == large[0] or small[0] in (32, 64):
         assert {tuple(batch) for batch in parts} <= {tuple(batch) for batch in whole}
 

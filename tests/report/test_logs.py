@@ -219,7 +219,7 @@ def test_verls_entropy_reaches_the_report(tmp_path):
 
 def test_verls_masses_are_read_as_shares(tmp_path):
     """Quotients of sums, as docs/verl.md says; a step without any mass has removed nothing."""
-    from abcgrpo.report.content.shadow import shadow_figures
+    from abcgrpo.report.content.shadow import shadow_summary
     from abcgrpo.report.reading.records import load
 
     masses = [
@@ -245,7 +245,7 @@ def test_verls_masses_are_read_as_shares(tmp_path):
     ]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert read_log(path).metrics["shadow/removed/trained"] == {1: 0.05, 2: 0.0}
-    found = shadow_figures(load([], [("mine", path)]).runs)
+    found = shadow_summary(load([], [("mine", path)]).runs)
     assert found["removed"] == {"open": {"all": 0.0}, "trained": {"all": 0.025, "q4": 0.0125}}
     assert found["distance"]["open"]["trained"] == 0.025
 

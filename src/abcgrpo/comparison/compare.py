@@ -14,7 +14,7 @@ from abcgrpo.comparison.significance import holm, probability_of_improvement, si
 from abcgrpo.evaluation.clusters import are_used
 from abcgrpo.evaluation.intervals import of_differences, unseen_variance
 
-Verdict = Literal["better", "worse", "inconclusive"]
+Conclusion = Literal["better", "worse", "inconclusive"]
 
 
 @dataclass(frozen=True)
@@ -83,13 +83,13 @@ class Comparison:
     """Too few questions carry the difference to say what others would show: see `unseen_variance`."""
     left_out: list[int] = field(default_factory=list)
     """Seeds that both were measured with, on other questions than most seeds were."""
-    verdict: Verdict = "inconclusive"
+    verdict: Conclusion = "inconclusive"
 
     @property
     def sentence(self) -> str:
         """The comparison in words."""
         seeds = "one seed" if self.seeds == 1 else f"{self.seeds} seeds"
-        start = f"{self.arm} against {self.baseline} on {self.benchmark}, {seeds}: {self._figures}"
+        start = f"{self.arm} against {self.baseline} on {self.benchmark}, {seeds}: {self._numbers}"
         if self.p_value is None and self.covers == COVERS_ALL:
             sentence = f"{start}: no verdict, since {self.baseline} has no training seeds."
         elif self.p_value is None:
@@ -108,7 +108,7 @@ class Comparison:
         return sentence
 
     @property
-    def _figures(self) -> str:
+    def _numbers(self) -> str:
         name = f"{self.metric[0].upper()}{self.metric[1:]}"
         interval = "" if self.low is None else f" [{_points(self.low)}, {_points(self.high)}]"
         return f"{name} {_points(self.difference)} points{interval}"
@@ -260,7 +260,7 @@ def _measured(sides: tuple[str, str, str, str], pairs: Pairs) -> Comparison:
     )
 
 
-def _verdict(difference: float, p_value_holm: float) -> Verdict:
+def _verdict(difference: float, p_value_holm: float) -> Conclusion:
     """See `RULE`."""
     if p_value_holm > LEVEL:
         return "inconclusive"

@@ -10,7 +10,7 @@ from abcgrpo.evaluation.grades import grade_again, graded, notes_of, prompt_hash
 from abcgrpo.evaluation.growth import blocks, grow
 from abcgrpo.evaluation.options import EvaluationOptions
 from abcgrpo.evaluation.samplers import BATCH_SIZES, INDEPENDENT, Sampler, open_sampler
-from abcgrpo.evaluation.sampling import Request, Sample, Sampling, plan_batches
+from abcgrpo.evaluation.sampling import Request, Sample, Sampling, request_batches
 from abcgrpo.evaluation.store import Evaluation, SampleStore, read_evaluation
 from abcgrpo.files import locked
 from abcgrpo.progress import Progress, quiet_libraries
@@ -72,7 +72,7 @@ def evaluate(
         grade_again(directory, settings, benchmark, asked)
         stages = grow(directory, settings, benchmark.graded)
         store = SampleStore(directory, settings, notes_of(benchmark))
-        batches = plan_batches(
+        batches = request_batches(
             [problem_text(row["problem"]) for row in asked],
             blocks(len(asked), options.samples, stages),
             batch_size,

@@ -66,7 +66,7 @@ def powers_of_two(samples: int) -> list[int]:
 def results(evaluations: dict[str, dict[str, Evaluation]], metrics: Metrics) -> dict[str, Any]:
     """Everything that is reported.
 
-    - `benchmarks.<benchmark>.models.<model>`: see `figures`.
+    - `benchmarks.<benchmark>.models.<model>`: see `scores_of`.
     - `benchmarks.<benchmark>.differences`: each model minus the first, question by question.
     - `average.<model>`: the mean of each column over the benchmarks, where there are several.
 
@@ -76,7 +76,7 @@ def results(evaluations: dict[str, dict[str, Evaluation]], metrics: Metrics) -> 
     """
     benchmarks = {
         name: {
-            "models": {model: figures(each, metrics) for model, each in by_model.items()},
+            "models": {model: scores_of(each, metrics) for model, each in by_model.items()},
             "differences": _differences(by_model, metrics),
         }
         for name, by_model in evaluations.items()
@@ -100,7 +100,7 @@ def results(evaluations: dict[str, dict[str, Evaluation]], metrics: Metrics) -> 
     }
 
 
-def figures(evaluation: Evaluation, metrics: Metrics) -> dict[str, Any]:
+def scores_of(evaluation: Evaluation, metrics: Metrics) -> dict[str, Any]:
     """Every figure of one evaluation.
 
     Columns and `majority` have value, low and high over questions; Pass@k with k < n also `questions_and_samples`

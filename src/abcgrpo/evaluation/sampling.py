@@ -53,7 +53,7 @@ class Request(NamedTuple):
     seed: int
 
 
-def plan_batches(
+def request_batches(
     problems: list[str], blocks: Sequence[tuple[range, range]], batch_size: int, seed: int
 ) -> list[list[Request]]:
     """Every (problem, sample) once, in batches of at most `batch_size`, problems of similar length together.

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from abcgrpo.grading.exact import compare, makes_sense
 from abcgrpo.grading.extraction import extract_answer, fallback_answer
-from abcgrpo.grading.pool import Job, Outcome, WorkerPool, shared_pool
+from abcgrpo.grading.pool import EquivalenceCheck, Outcome, WorkerPool, shared_pool
 from abcgrpo.grading.verdict import Reason, Verdict
 
 _REASONS: dict[Outcome, Reason] = {
@@ -62,16 +62,16 @@ def grade_batch(
         raise ValueError(f"{len(responses)} responses but {len(golds)} golds")
     pool = pool or shared_pool()
     texts = [gold_text(gold) for gold in golds]
-    verdicts: list[Verdict | Job] = [
+    verdicts: list[Verdict | EquivalenceCheck] = [
         _without_algebra(response, text if parses else None, fallback)
         for response, text, parses in zip(responses, texts, parse_golds(texts), strict=True)
     ]
     # The same comparison, frequent in a group of samples, is made once.
-    jobs = list(dict.fromkeys(verdict for verdict in verdicts if isinstance(verdict, Job)))
+    checks = list(dict.fromkeys(verdict for verdict in verdicts if isinstance(verdict, EquivalenceCheck)))
     certain = sum(isinstance(verdict, Verdict) for verdict in verdicts)
     if progress:
         progress(certain)
-    outcomes = dict(zip(jobs, pool.run(jobs, progress and (lambda done: progress(certain + done))), strict=True))
+    outcomes = dict(zip(checks, pool.run(checks, progress and (lambda done: progress(certain + done))), strict=True))
     return [
         verdict if isinstance(verdict, Verdict) else _after_algebra(verdict, outcomes[verdict]) for verdict in verdicts
     ]
@@ -105,7 +105,7 @@ def parse_golds(texts: Sequence[str | None]) -> list[bool]:
     return [text is not None and _checked_golds[text] for text in texts]
 
 
-def _without_algebra(response: str, gold: str | None, fallback: bool) -> Verdict | Job:
+def _without_algebra(response: str, gold: str | None, fallback: bool) -> Verdict | EquivalenceCheck:
     """The verdict, or the comparison that only algebra can make. `gold` is None if it makes no sense."""
     if not isinstance(response, str):
         raise TypeError(f"a response must be a string, got {type(response).__name__}")
@@ -118,12 +118,12 @@ def _without_algebra(response: str, gold: str | None, fallback: bool) -> Verdict
         return Verdict(False, None, "no_answer")
     equal = compare(gold, answer)
     if equal is None:
-        return Job(gold, answer)
+        return EquivalenceCheck(gold, answer)
     return Verdict(equal, answer, "exact" if equal else "different")
 
 
-def _after_algebra(job: Job, outcome: Outcome) -> Verdict:
-    return Verdict(outcome == "equal", job.answer, _REASONS[outcome])
+def _after_algebra(check: EquivalenceCheck, outcome: Outcome) -> Verdict:
+    return Verdict(outcome == "equal", check.answer, _REASONS[outcome])
 
 
 def _balanced(text: str) -> bool:

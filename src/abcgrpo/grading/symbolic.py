@@ -50,7 +50,7 @@ def warm_up() -> None:
 
 
 def perform(work: dict[str, Any]) -> str:
-    """A comparison as a worker's job: "equal" or "different"."""
+    """A comparison as a worker's work: "equal" or "different"."""
     try:
         return "equal" if equivalent(work["gold"], work["answer"]) else "different"
     except MemoryError:

@@ -99,12 +99,12 @@ def task(name: str, spec: str = "", where: str = "task", **parameters: Any) -> T
 
     def grade(texts: list[str], some_rows: list[Row]) -> list[Verdict]:
         answers = [text.strip() if ours["whole_text"] else extract(text) for text in texts]
-        jobs = [
+        work = [
             Problem(**json.loads(row["source"]), answer=answer)
             for answer, row in zip(answers, some_rows, strict=True)
             if answer
         ]
-        outcomes = iter(_pool().run(jobs))
+        outcomes = iter(_pool().run(work))
         return [_verdict(answer, next(outcomes) if answer else 0.0, bool(ours["graded_reward"])) for answer in answers]
 
     return Task(

@@ -55,7 +55,8 @@ def comparison_sentences(records: Records, comparisons: list[dict[str, Any]]) ->
     if not family:
         return []
     baseline, *others = records.planned_arms
-    sentences = [headline(family, baseline), *(each["sentence"] for each in family)]
+    told_apart_first = sorted(family, key=lambda each: each["verdict"] == "inconclusive")
+    sentences = [headline(family, baseline), *(each["sentence"] for each in told_apart_first)]
     for benchmark in records.settings:
         compared = {each["arm"] for each in family if each["benchmark"] == benchmark}
         sentences += [

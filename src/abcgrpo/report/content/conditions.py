@@ -3,7 +3,7 @@
 from typing import Any
 
 from abcgrpo.report.content.runs import rule_of
-from abcgrpo.report.content.shadow import shadow_figures
+from abcgrpo.report.content.shadow import shadow_summary
 from abcgrpo.report.reading.records import Records
 from abcgrpo.report.wording import listed, metric_title
 
@@ -14,7 +14,7 @@ def conditions(records: Records, comparisons: list[dict[str, Any]]) -> dict[str,
     - `names`: in the experiment's order.
     - `sentences`: under which conditions arms are told apart; and whether the conditions could have shown anything.
     - `gradient`: by condition, the largest share of the gradient's mass by which a rule that was measured beside the
-      baseline's differs from it (`shadow.shadow_figures`); None if it was not logged.
+      baseline's differs from it (`shadow.shadow_summary`); None if it was not logged.
 
     Args:
         records: what runs have left.
@@ -27,8 +27,8 @@ def conditions(records: Records, comparisons: list[dict[str, Any]]) -> dict[str,
     baseline = family[0]["baseline"]
     gradient = {}
     for name in names:
-        figures = shadow_figures(records.under(name).get(baseline, []))
-        gradient[name] = figures and figures["furthest"]
+        shadow = shadow_summary(records.under(name).get(baseline, []))
+        gradient[name] = shadow and shadow["furthest"]
     return {"names": names, "sentences": _sentences(records, family, names), "gradient": gradient}
 
 
@@ -71,13 +71,17 @@ def _in_words(found: list[dict[str, Any]]) -> str:
 
 
 def _uninformative(records: Records, family: list[dict[str, Any]], last: str) -> list[str]:
-    """A control: where an arm without any bound is not told apart under the last condition, no bound can be judged."""
+    """A control: where an arm without any bound is not told apart under the last condition, no bound can be judged.
+
+    If another arm is told apart there, what stays open is whether the baseline's own bound does anything.
+    """
+    under_last = [each for each in family if each["condition"] == last]
+    told_apart = any(each["verdict"] != "inconclusive" for each in under_last)
+    baseline = family[0]["baseline"]
+    conclusion = f"what {baseline}'s own bound does is not known" if told_apart else "the conditions are uninformative"
     return [
-        f"Under {last} even {arm}, which bounds nothing, is not told apart from {each['baseline']}: the conditions are "
-        f"uninformative about bounds."
-        for arm in dict.fromkeys(each["arm"] for each in family)
+        f"Under {last} even {arm}, which bounds nothing, is not told apart from {baseline}: {conclusion}."
+        for arm in dict.fromkeys(each["arm"] for each in under_last)
         if (rule_of(records.under(last).get(arm, [])) or {}).get("name") == "open"
-        and (found := [each for each in family if (each["arm"], each["condition"]) == (arm, last)])
-        for each in found[:1]
-        if all(other["verdict"] == "inconclusive" for other in found)
+        and all(each["verdict"] == "inconclusive" for each in under_last if each["arm"] == arm)
     ]

@@ -22,7 +22,7 @@ HARDLY, SOMEWHAT = 0.01, 0.1
 Words for a size, and no test: whether answers become better or worse is what arms and seeds are for."""
 
 
-def shadow_figures(runs: list[RunRecord]) -> dict[str, Any] | None:
+def shadow_summary(runs: list[RunRecord]) -> dict[str, Any] | None:
     """Means over all logged steps and seeds of an arm; None if its runs logged no shadow rules.
 
     - `removed.<rule>`: `all` and `q1` … `q4`, shares of the gradient's mass.
@@ -80,22 +80,22 @@ def _names(runs: list[RunRecord]) -> list[tuple[str, str, str]]:
     )
 
 
-def shadow_sentence(arm: str, runs: list[RunRecord], figures: dict[str, Any] | None) -> str | None:
+def shadow_sentence(arm: str, runs: list[RunRecord], summary: dict[str, Any] | None) -> str | None:
     """What the measured rules would have changed in an arm's runs, or what its clip events allow; None without both.
 
     Args:
         arm: its name.
         runs: of the arm.
-        figures: their `shadow_figures`.
+        summary: their `shadow_summary`.
     """
-    if figures is None:
+    if summary is None:
         return _bound(arm, runs)
-    if figures["furthest"] is None:
+    if summary["furthest"] is None:
         return None
-    if figures["furthest"] == 0:
+    if summary["furthest"] == 0:
         return f"{arm}: no. No ratio left 1, as with one mini-batch per rollout, where no rule acts."
-    answer = f"{arm}: {_answer(figures['furthest'])}."
-    distance = figures["distance"]
+    answer = f"{arm}: {_answer(summary['furthest'])}."
+    distance = summary["distance"]
     if TRAINED not in distance:
         one, other = max(
             ((one, other) for one, other in combinations(distance, 2) if distance[one].get(other) is not None),
@@ -107,7 +107,7 @@ def shadow_sentence(arm: str, runs: list[RunRecord], figures: dict[str, Any] | N
         )
     apart = {rule: value for rule, value in distance[TRAINED].items() if value is not None}
     furthest, nearest = max(apart, key=lambda rule: apart[rule]), min(apart, key=lambda rule: apart[rule])
-    own = figures["removed"][TRAINED]["all"]
+    own = summary["removed"][TRAINED]["all"]
     return (
         f"{answer} Its rule removed {two_digits(own)} of the gradient's mass, as a mean over its steps. Of the rules "
         f"measured beside it {furthest} would have changed the most, {two_digits(apart[furthest])} of that mass, and "

@@ -14,9 +14,9 @@ from abcgrpo.report.content.frontier import frontiers
 from abcgrpo.report.content.runs import about, configuration, manifests, rule_of
 from abcgrpo.report.content.samples import samples
 from abcgrpo.report.content.scores import arm_scores, base_scores, benchmarks, clusters_of, score_series
-from abcgrpo.report.content.shadow import shadow_figures, shadow_sentence, shadow_series
+from abcgrpo.report.content.shadow import shadow_sentence, shadow_series, shadow_summary
 from abcgrpo.report.content.tokens import recorded_responses
-from abcgrpo.report.content.training import arm_figures, arm_series, log_notes, metrics_not_read, ratios
+from abcgrpo.report.content.training import arm_metrics, arm_series, log_notes, metrics_not_read, ratios
 from abcgrpo.report.reading.records import Measured, Records, RunRecord
 
 SCHEMA = 2
@@ -27,10 +27,10 @@ def summarize(records: Records) -> dict[str, Any]:
     """Everything that the report says; docs/report.md has the schema. Shares are fractions of 1."""
     by_arm = records.by_arm
     arms: dict[str, Any] = {
-        arm: arm_figures(runs)
+        arm: arm_metrics(runs)
         | {
             "rule": rule_of(runs),
-            "shadow": (shadow := shadow_figures(runs)),
+            "shadow": (shadow := shadow_summary(runs)),
             "another_rule": shadow_sentence(arm, runs, shadow),
             "evaluation": arm_scores(records, runs) or None,
         }

@@ -16,16 +16,16 @@ DRAWN = ("entropy", "reward", LENGTH, ZERO_VARIANCE, *(f"clip/{quadrant}" for qu
 """The metrics that have panels, or a place in the table of the arms."""
 
 
-def arm_figures(runs: list[RunRecord]) -> dict[str, Any]:
+def arm_metrics(runs: list[RunRecord]) -> dict[str, Any]:
     """What the logs say of an arm: means over seeds, and each seed's own under `per_seed`. None if not logged."""
     shares = {run.seed: clip_shares_of(run.metrics) for run in runs}
     return {
         "seeds": [run.seed for run in runs],
         "steps": max(run.steps for run in runs),
-        "entropy": _figures(runs, "entropy"),
-        "reward": _figures(runs, "reward"),
-        "response_length": _figures(runs, LENGTH),
-        "zero_variance_fraction": _figures(runs, ZERO_VARIANCE),
+        "entropy": _statistics(runs, "entropy"),
+        "reward": _statistics(runs, "reward"),
+        "response_length": _statistics(runs, LENGTH),
+        "zero_variance_fraction": _statistics(runs, ZERO_VARIANCE),
         "clip_share": {quadrant: mean(found[quadrant] for found, _ in shares.values()) for quadrant in QUADRANTS}
         | {
             "steps_with_events": sum(steps for _, steps in shares.values()),
@@ -35,14 +35,14 @@ def arm_figures(runs: list[RunRecord]) -> dict[str, Any]:
             quadrant: mean(_mean(run.metrics.get(f"clip/{quadrant}")) for run in runs) for quadrant in QUADRANTS
         },
         "metrics": {
-            name: {"first": figures["first"], "final": figures["final"], "mean": figures["mean"]}
+            name: {"first": statistics["first"], "final": statistics["final"], "mean": statistics["mean"]}
             for name in sorted({name for run in runs for name in run.metrics})
-            for figures in [_figures(runs, name)]
+            for statistics in [_statistics(runs, name)]
         },
     }
 
 
-def _figures(runs: list[RunRecord], metric: str) -> dict[str, Any]:
+def _statistics(runs: list[RunRecord], metric: str) -> dict[str, Any]:
     """First, last logged and mean value of a metric, over the seeds that have it."""
 
     def over_seeds(pick: Callable[[dict[int, float]], float | None]) -> float | None:

@@ -74,7 +74,8 @@ def condition_panels(comparisons: list[dict[str, Any]]) -> list[Panel]:
 def _by_condition(arms: list[str], rows: list[dict[str, Any]]) -> Drawing:
     conditions = list(dict.fromkeys(row["condition"] for row in rows))
     chart = shown(alt.Chart(alt.Data(values=rows)))
-    x = alt.X("condition:N", title=None, scale=alt.Scale(domain=conditions), axis=alt.Axis(labelAngle=0))
+    slanted = alt.Axis(labelAngle=-20, labelLimit=200)  # names of conditions are long
+    x = alt.X("condition:N", title=None, scale=alt.Scale(domain=conditions), axis=slanted)
     offset = alt.XOffset("arm:N", sort=arms)
     percent = alt.Axis(format="+.1~%", tickCount=6)
     zero = alt.Chart(alt.Data(values=[{"difference": 0}])).mark_rule(opacity=0.6, color="#888").encode(y="difference:Q")
