@@ -198,7 +198,7 @@ def test_the_verdicts_in_one_sentence():
         "inconclusive: 1 of 3 comparisons."
     )
     nothing = headline(family[2:] * 2, "GRPO")
-    assert nothing == "Nothing is shown to be better or worse than GRPO: all 2 comparisons are inconclusive."
+    assert nothing == "No arm is shown to be better or worse than GRPO: all 2 comparisons are inconclusive."
 
 
 def test_curves_are_those_that_runs_recorded():

@@ -38,7 +38,7 @@ class Job:
     """What to train with; None for the base."""
     resources: Resources = field(default_factory=Resources)
     samples: int | None = None
-    """Of each question; None for as many as the experiment takes."""
+    """Samples of each question; None for the experiment's number."""
 
     @property
     def progress_file(self) -> Path:
@@ -146,13 +146,13 @@ class Worker:
 
 
 def reason(code: int, error_file: Path) -> str:
-    """Why a command failed: in its own words, or by the signal that ended it."""
+    """Why a command failed: its own message, or the signal that ended it."""
     if error_file.exists():
         return f"failed: {error_file.read_text(encoding='utf-8', errors='replace').strip()}"
     if code < 0:
-        memory = "; the system does so where memory runs out" if -code == signal.SIGKILL else ""
+        memory = "; the system does this when memory runs out" if -code == signal.SIGKILL else ""
         return f"was ended by {signal.Signals(-code).name}{memory}"
-    return f"ended with exit code {code} and said no reason"
+    return f"ended with exit code {code} without a message"
 
 
 def _wait_for_others(job: Job) -> None:

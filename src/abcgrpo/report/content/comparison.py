@@ -124,9 +124,7 @@ def headline(family: list[dict[str, Any]], baseline: str) -> str:
     }
     left = len(family) - sum(map(len, found.values()))
     if not found:
-        return (
-            f"Nothing is shown to be better or worse than {baseline}: all {len(family)} comparisons are inconclusive."
-        )
+        return f"No arm is shown to be better or worse than {baseline}: all {len(family)} comparisons are inconclusive."
     parts = [f"{verdict} than {baseline}: {', '.join(sides)}" for verdict, sides in found.items()]
     rest = f"; inconclusive: {left} of {len(family)} comparisons" if left else ""
     sentence = "; ".join(parts) + rest

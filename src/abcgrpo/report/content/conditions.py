@@ -7,12 +7,12 @@ from abcgrpo.report.wording import listed, metric_title
 
 
 def conditions(records: Records, comparisons: list[dict[str, Any]], arms: dict[str, Any]) -> dict[str, Any] | None:
-    """What can be said of an experiment's conditions; None where it has none, or nothing was compared.
+    """What can be said of an experiment's conditions; None if it has none, or nothing was compared.
 
     - `names`: in the experiment's order.
     - `sentences`: under which conditions arms are told apart; and whether the conditions could have shown anything.
     - `gradient`: by condition, the largest share of the gradient's mass by which a rule that was measured beside the
-      baseline's differs from it (`shadow.shadow_summary`); None where it was not logged.
+      baseline's differs from it (`shadow.shadow_summary`); None if it was not logged.
 
     Args:
         records: what runs have left.

@@ -12,9 +12,9 @@ from abcgrpo.report.drawing.style import colour, dash, hidden, picked, shown, zo
 from abcgrpo.run_files import ZERO_VARIANCE
 
 MOST_POINTS = 240
-"""Of an arm's line: longer logs are drawn as means of equal stretches."""
+"""Points of an arm's line: longer logs are drawn as means of equal stretches."""
 MOST_POINTS_OF_A_SEED = 60
-"""Of the thin line of one seed among several: two for each stretch that its running mean covers."""
+"""Points of the thin line of one seed among several: two for each stretch that its running mean covers."""
 SMOOTHED_PART = 30
 """A running mean covers this part of the run: one thirtieth."""
 

@@ -10,7 +10,7 @@ from abcgrpo.report.reading.records import Records, RunRecord
 
 
 def write_metrics(runs: list[RunRecord], path: Path) -> None:
-    """Everything that was logged: `arm`, `seed`, `step` and a column for each metric, empty where it was not logged."""
+    """Everything that was logged: `arm`, `seed`, `step` and a column for each metric, empty if it was not logged."""
     _write(path, _metric_rows(runs))
 
 

@@ -48,7 +48,7 @@ def lines(results: dict[str, Any]) -> Iterator[Line]:
 
 def terminal(results: dict[str, Any]) -> Table:
     """With intervals for the first and the last metric, values between; `results.md` has them all."""
-    table = Table(title=f"% right of {results['samples']} samples to each question, with 95% intervals over questions")
+    table = Table(title=f"% right of {results['samples']} samples per question, with 95% intervals over questions")
     for title in ("", ""):
         table.add_column(title)
     for title in titles(results):
