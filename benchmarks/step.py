@@ -3,8 +3,9 @@
     python benchmarks/step.py --json step.json
 
 The shape of `countdown-study`: 64 problems × 8 answers per rollout, cut into 4 optimizer steps. Stock is
-`trl.GRPOTrainer` with GRPO's loss; ours is `ABCGRPOTrainer` with GRPO's bounds and the fast update. They take turns at
-every optimizer step, and all of it is done twice: whoever goes second in a pair is slower by some percent, so that each goes second once.
+`trl.GRPOTrainer` with GRPO's loss; ours is `ABCGRPOTrainer` with GRPO's bounds and the fast update. They take turns
+at every optimizer step, and all of it is done twice: whoever goes second in a pair is slower by some percent, so that
+each goes second once.
 Phases: "rollout" (generation), "reward", and "update" (all else: old log-probs, loss, backward pass, optimizer).
 """
 
