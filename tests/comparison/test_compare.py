@@ -216,7 +216,7 @@ def test_several_benchmarks_are_one_family():
 def test_what_is_said_before_an_experiment_is_run():
     assert "evaluation noise only" in limits(2, 2)
     assert "is 0.0625, 0.375 after Holm's correction over 6" in limits(5, 6)
-    assert "it takes 8 seeds" in limits(5, 6)
+    assert "another verdict needs 8 seeds" in limits(5, 6)
     assert limits(8, 6) is None
 
 

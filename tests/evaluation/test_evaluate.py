@@ -167,7 +167,7 @@ def test_every_figure_of_a_small_evaluation(tmp_path):
     notes = " ".join(content["notes"])
     assert "stopped 1 comparisons" in notes
     assert "cannot be parsed: c" in notes
-    assert "no more than whether any" in notes
+    assert "only says whether any" in notes
     first = results({"bench": {"model": evaluation}}, Metrics(2, [1, 2], "first-k"))
     assert first["benchmarks"]["bench"]["models"]["model"]["pass@1"]["value"] == 0.0  # its first sample is wrong
     assert any("first k samples" in note for note in first["notes"])

@@ -103,7 +103,7 @@ def test_reasoning_gym_with_a_base_that_solves_nothing(in_process):  # noqa: F81
     warning = "EVERY answer ended in no_answer"
     assert f"WARNING. The base: {warning}" in result.stderr
     assert result.stderr.index(warning) < result.stderr.index("GRPO, seed 0")
-    assert "training has no signal" in (in_process / "runs/mine/arms/GRPO/seed-0/log.txt").read_text()
+    assert "training has nothing to learn from" in (in_process / "runs/mine/arms/GRPO/seed-0/log.txt").read_text()
     (said,) = [sentence for sentence in report["verdict"] if warning in sentence]
     assert "the base" in said.partition(" on reasoning-gym-gcd: ")[0]
 
@@ -148,7 +148,7 @@ def test_a_corrected_reward_keeps_the_bases_answers(in_process):  # noqa: F811
 
     result = result_with("+", wrong=False)
     assert result.exception is None, result.output
-    assert "the code that grades is another, and answers are graded again." in result.stderr
+    assert "the grading code has changed, and answers are graded again." in result.stderr
     assert "16 answers are graded again" in (in_process / "runs/mine/base/log.txt").read_text()
     after = list(read_json_lines(base / "samples.jsonl"))
     assert [line["text"] for line in after] == [line["text"] for line in before]

@@ -103,7 +103,7 @@ def test_arms_differ_in_what_they_say_and_in_nothing_else(tmp_path):
         (("rule: grpo", "rule: grpo, boundaries: {eps_pos_low: 0.1}"), "rule and boundaries are two clipping rules"),
         (("rule: grpo", "boundaries: {rule: grpo}"), "is written `rule: {name: grpo, …}`"),
         (("rule: grpo", "training: {eps_pos_low: 0.1}"), "eps_pos_low is part of the arm's rule"),
-        (("training: {learning_rate: 1e-5", "training: {rule: grpo, learning_rate: 1e-5"), "rule would take the place"),
+        (("training: {learning_rate: 1e-5", "training: {rule: grpo, learning_rate: 1e-5"), "rule would replace"),
         (("eps_pos_low: 0.1", "eps_pos_lo: 0.1"), "Did you mean 'eps_pos_low'"),
         (("eps_pos_low: 0.1", "eps_pos_low: -0.1"), "eps_pos_low must be a number ≥ 0"),
         (("training: {learning_rate: 1e-5", "training: {learning_rte: 1e-5"), "Did you mean 'learning_rate'"),
@@ -247,7 +247,10 @@ def test_conditions_are_overrides_of_training(tmp_path):
     [
         (("fresh: {", "../fresh: {"), "cannot be the name of a condition"),
         (("fresh: {steps_per_generation: 1}", "fresh: {steps_per_generatio: 1}"), "condition fresh: there is no key"),
-        (("fresh: {steps_per_generation: 1}", "fresh: {eps_pos_low: 1}"), "conditions: fresh: eps_pos_low would take"),
+        (
+            ("fresh: {steps_per_generation: 1}", "fresh: {eps_pos_low: 1}"),
+            "conditions: fresh: eps_pos_low would replace",
+        ),
         (("fresh: {steps_per_generation: 1}", "fresh: {seed: 1}"), "conditions: fresh: seed is set for each run"),
         (("ABC-GRPO: {}", "ABC-GRPO: {training: {learning_rate: 1}}"), "set by arm ABC-GRPO and by condition 16 mini"),
         (("fresh: {steps_per_generation: 1}", "fresh: {steps_per_generation: 4}\n  same: {}"), "are the same for arm"),

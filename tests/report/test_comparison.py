@@ -59,7 +59,7 @@ def test_an_earlier_checkpoint_never_takes_the_place_of_the_last(experiment):
     assert report["comparisons"][0]["seeds"] == 6
     assert report["comparisons"][0]["difference"] == pytest.approx(1 / 16)
     assert "ABC-GRPO, seed 0: not measured on countdown at its last step, 3." in report["missing"]
-    assert any("it takes 7 seeds" in sentence for sentence in report["verdict"])
+    assert any("another verdict needs 7 seeds" in sentence for sentence in report["verdict"])
 
 
 def test_an_arm_that_failed_keeps_its_place(experiment):

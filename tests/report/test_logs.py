@@ -87,7 +87,7 @@ def test_a_truncated_file_is_read_as_far_as_it_goes(tmp_path):
     log = read_log(path)
     assert 10 < len(log.metrics["entropy"]) < 30
     assert log.metrics["entropy"][3] == pytest.approx(1 / 3)
-    assert "cut short or damaged" in log.problems[0]
+    assert "truncated or damaged" in log.problems[0]
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_a_truncated_file_is_read_as_far_as_it_goes(tmp_path):
     [
         ("", "is empty"),
         ("{}", "has no log_history"),
-        ("[1]", "entry 1 is no object"),
+        ("[1]", "entry 1 is not an object"),
         ("7", "has no log_history"),
         ('{"log_history": [{"st', "no logged step"),
         ('{"log_history": []}', "no logged number"),

@@ -88,7 +88,7 @@ def test_without_shadow_rules_clip_events_are_the_bound() -> None:
     said = shadow_sentence("GRPO", runs, shadow_summary(runs))
     assert said is not None
     assert "0.15% of its tokens left 0.8 … 1.2 in Q1, Q3" in said
-    assert "Of Q2 and Q4 the log says nothing" in said
+    assert "The log has no data for Q2 and Q4" in said
     assert shadow_sentence("A", [RunRecord("A", 0, {"entropy": {1: 1.0}}, None)], None) is None
 
 

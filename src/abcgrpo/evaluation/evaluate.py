@@ -30,7 +30,7 @@ def evaluate(
 ) -> Evaluation:
     """Draw and grade the answers that `directory` does not hold yet, and return the evaluation.
 
-    A killed evaluation goes on where it stopped, with the samples that an undisturbed one would have drawn. Where a
+    A killed evaluation resumes where it stopped, with the samples that an undisturbed one would have drawn. Where a
     sampler fails in the middle of a batch, what it drew until then is kept, if the sampler is one of `INDEPENDENT`. An
     evaluation that differs in having fewer questions or samples grows: see `abcgrpo.evaluation.growth`. Answers that
     another grade was given for are graded again, and not drawn again: see `abcgrpo.evaluation.grades`.

@@ -10,7 +10,7 @@ from abcgrpo.experiments.specification import Experiment
 from abcgrpo.progress import quiet_libraries
 from abcgrpo.tasks import get_task, resolve_model
 from abcgrpo.tasks.benchmarks import KNOWN, Benchmark, file_grader, load_benchmark
-from abcgrpo.tasks.sources import HubError, from_hub
+from abcgrpo.tasks.sources import HubError, model_not_loaded
 from abcgrpo.training.arguments import check_arguments, missing_here, planned_arguments
 from abcgrpo.training.batches import plan_batches, planned_processes
 from abcgrpo.training.data import examined, task_of
@@ -59,9 +59,7 @@ def _check_model(experiment: Experiment) -> None:
     try:
         AutoConfig.from_pretrained(resolve_model(name))
     except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        message = f"The model {name!r} cannot be loaded: no such directory, and not a model that the hub lets us read."
-        raise from_hub(error, f"{message} {reason}") from error
+        raise model_not_loaded(name, error) from error
 
 
 def _check_benchmark(experiment: Experiment) -> None:

@@ -54,9 +54,9 @@ class Resources(_Strict):
     """What a job takes of a machine."""
 
     processes: int = Field(default=1, ge=1)
-    """That train together, on one machine; the batch sizes are those of all of them. Evaluation takes one process."""
+    """Processes that train together on one machine, for the whole batch sizes. Evaluation takes one process."""
     gpus: int | None = Field(default=None, ge=0)
-    """Of the job. Without it one for each process where this machine has GPUs, and on Ray none."""
+    """GPUs of the job. Default: one for each process if this machine has GPUs; none on Ray."""
     cpus: int | None = Field(default=None, ge=1)
     """On Ray, of the job; by default one for each process."""
     memory: float | None = Field(default=None, gt=0)
@@ -83,7 +83,7 @@ class EvaluationSection(EvaluationOptions):
     """How the base and every checkpoint are measured: the options of `abcgrpo evaluate`, and what is reported."""
 
     benchmark: str | list[str] | None = None
-    """A benchmark by name, a file by path, or several; None for the problems that the task holds back."""
+    """A benchmark by name, a file by path, or several; None for the problems that the task holds out."""
     samples: int = Field(default=128, ge=1)
     """Twice the largest k, so that each Pass@k has an error over samples as well."""
     batch_size: int | None = Field(default=512, ge=1)
@@ -97,7 +97,7 @@ class Run(NamedTuple):
     arm: str
     seed: int
     condition: str | None = None
-    """None where the experiment has no conditions."""
+    """None if the experiment has no conditions."""
 
     @property
     def name(self) -> str:
@@ -129,7 +129,7 @@ class Experiment(_Strict):
 
     @property
     def benchmarks(self) -> list[str]:
-        """What is measured on: benchmarks by name, files by path, or the task for the problems that it holds back."""
+        """What is measured on: benchmarks by name, files by path, or the task for the problems that it holds out."""
         named = self.evaluation.benchmark or spec_text(self.task)
         return [named] if isinstance(named, str) else named
 
@@ -191,7 +191,7 @@ def read_experiment(name_or_path: str) -> Experiment:
     task = get_task(experiment.task, f"{path}: task")
     if evaluation.benchmark is None and task.held_out_rows is None:
         raise UserError(
-            f"{path}: evaluation: benchmark is missing: task {task.name} holds no problems of its own back. Name a "
+            f"{path}: evaluation: benchmark is missing: task {task.name} has no held-out problems. Name a "
             f"benchmark, or a .jsonl or .parquet file."
         )
     for kind, names in (("arm", experiment.arms), ("condition", experiment.conditions)):
@@ -199,9 +199,7 @@ def read_experiment(name_or_path: str) -> Experiment:
             if not _names_a_directory(name):
                 raise UserError(f"{path}: {name!r} cannot be the name of {_an(kind)}: it names a directory.")
     if BASE in experiment.arms:
-        raise UserError(
-            f"{path}: an arm cannot be called {BASE!r}, which is what tables call the model before training."
-        )
+        raise UserError(f"{path}: an arm cannot be called {BASE!r}, the name of the model before training in tables.")
     _require_one_place(experiment, str(path))
     for name in experiment.arms:
         if (launch := experiment.resources_of(name).launch) is not None:
@@ -229,8 +227,8 @@ def _require_one_place(experiment: Experiment, where: str) -> None:
     for place, values in places.items():
         if rules := sorted(values.keys() & {"rule", *THRESHOLDS}):
             raise UserError(
-                f"{where}: {place}: {rules[0]} would take the place of every arm's own rule, and the arms would no "
-                f"longer be what their names say: set it in an arm, as its `rule` or in its `boundaries`."
+                f"{where}: {place}: {rules[0]} would replace every arm's own rule: set it in an "
+                f"arm, as its `rule` or in its `boundaries`."
             )
     for name, arm in experiment.arms.items():
         if arm.objective == "trl" and (arm.rule is not None or arm.boundaries is not None):
@@ -256,16 +254,14 @@ def _require_one_place(experiment: Experiment, where: str) -> None:
 
 
 def _require_different(experiment: Experiment, where: str) -> None:
-    """Refuse arms, and conditions, that are alike: a comparison of them would be of nothing but chance."""
+    """Refuse identical arms and identical conditions: a comparison of them would show chance only."""
     seen: dict[str, Run] = {}
     for run in experiment.runs():
         if run.seed == experiment.seeds[0]:
             recipe = experiment.recipe(run.arm, run.seed, ".", run.condition).to_flat()
             other = seen.setdefault(json.dumps(plain(recipe), sort_keys=True, default=str), run)
             if other.arm != run.arm and other.condition == run.condition:
-                raise UserError(
-                    f"{where}: arms {other.arm!r} and {run.arm!r} are the same in everything: leave one out."
-                )
+                raise UserError(f"{where}: arms {other.arm!r} and {run.arm!r} are identical: leave one out.")
             if other.arm == run.arm and other.condition != run.condition:
                 raise UserError(
                     f"{where}: conditions {other.condition!r} and {run.condition!r} are the same for arm {run.arm!r}: "

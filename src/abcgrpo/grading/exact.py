@@ -36,7 +36,7 @@ _ALTERNATIVE = re.compile(rf"[{TEXT_OPEN}\s,]+or[{TEXT_CLOSE}\s]+")
 
 
 def compare(gold: str, answer: str) -> bool | None:
-    """Whether the answer is the gold's: True or False where that is certain, None where only algebra can tell.
+    """Whether the answer is the gold's: True or False where that is certain, None if only algebra can tell.
 
     Args:
         gold: the gold answer, without a box.

@@ -106,7 +106,7 @@ def parse_golds(texts: Sequence[str | None]) -> list[bool]:
 
 
 def _without_algebra(response: str, gold: str | None, fallback: bool) -> Verdict | EquivalenceCheck:
-    """The verdict, or the comparison that only algebra can make. `gold` is None where it makes no sense."""
+    """The verdict, or the comparison that only algebra can make. `gold` is None if it makes no sense."""
     if not isinstance(response, str):
         raise TypeError(f"a response must be a string, got {type(response).__name__}")
     answer = extract_answer(response)

@@ -41,7 +41,7 @@ def equal(gold: Any, answer: Any) -> bool:
 
 
 def proportional(one: Any, other: Any) -> Any:
-    """The constant by which one expression is a multiple of the other; None where there is none."""
+    """The constant by which one expression is a multiple of the other; None if there is none."""
     names = _in_order(one.free_symbols | other.free_symbols)
     if not names or not one.free_symbols or not other.free_symbols:
         return None
@@ -68,7 +68,7 @@ def _is_zero(constant: Expr) -> bool:
 
 
 def _number(constant: Expr) -> Any:
-    """The value of a constant, 0 where 480 digits do not tell it from zero; None where it has none."""
+    """The value of a constant, 0 where 480 digits do not tell it from zero; None if it has none."""
     if constant.has(S.NaN, S.ComplexInfinity, S.Infinity, S.NegativeInfinity):
         return None
     try:

@@ -64,8 +64,8 @@ def prompt_tokens(tokenizer: Any, prompt: Prompt, model: str) -> list[int]:
         return tokenizer(prompt).input_ids
     if not tokenizer.chat_template:
         raise UserError(
-            f"{model} has no chat template, so a prompt of the form `chat` cannot be put to it. Give it the text "
-            f"itself: --prompt-form plain (in recipes prompt_form: plain)."
+            f"{model} has no chat template, so it cannot take a prompt of the form `chat`. Use "
+            f"--prompt-form plain (in recipes prompt_form: plain)."
         )
     text = tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
     return tokenizer(text, add_special_tokens=False).input_ids

@@ -139,7 +139,7 @@ class ServerSampler:
             except self._openai.APIConnectionError as error:
                 message = f"{self.url} does not answer: {error.__cause__ or error}"
             except (BadReplyError, self._openai.APIError, ValueError) as error:  # a ValueError: not JSON, or not text
-                message = f"{self.url} sent a reply that holds no answer: {error or type(error).__name__}"
+                message = f"{self.url} sent a reply without an answer: {error or type(error).__name__}"
             if tries > self.retries:
                 raise UserError(f"{message} ({tries} {'try' if tries == 1 else 'tries'})")
             await asyncio.sleep(_wait(tries, asked_to_wait))

@@ -10,6 +10,7 @@ from abcgrpo.errors import UserError
 from abcgrpo.evaluation.samplers import prompt_tokens
 from abcgrpo.evaluation.sampling import Sample, Sampling
 from abcgrpo.tasks.prompts import Prompt
+from abcgrpo.tasks.sources import model_not_loaded
 
 
 class VLLMSampler:
@@ -30,16 +31,16 @@ class VLLMSampler:
         except ImportError as error:
             raise UserError(
                 f"vLLM cannot be imported ({error}). Install it (pip install 'abcgrpo[vllm]'; it needs a GPU), start a "
-                f"server of it elsewhere and name that with --server URL, or use --sampler transformers."
+                f"vLLM server elsewhere and give its --server URL, or use --sampler transformers."
             ) from error
         self.name = model
         self.sampling = sampling
         try:
             dtype = AutoConfig.from_pretrained(model).dtype
         except (OSError, ValueError) as error:
-            raise UserError(f"The model {model!r} cannot be loaded: {str(error).splitlines()[0]}") from error
+            raise model_not_loaded(model, error) from error
         self.dtype = str(dtype or "auto").removeprefix("torch.")
-        """Of the weights: the checkpoint's, or `auto`, vLLM's choice, where it names none."""
+        """Dtype of the weights: the checkpoint's, or `auto` (vLLM's choice) if it names none."""
         self._engine = self._vllm.LLM(model=model, dtype=self.dtype, seed=sampling.seed)
         self._tokenizer = self._engine.get_tokenizer()
 

@@ -22,7 +22,7 @@ class JobState:
     trains: bool
     """Whether there is a training run; if not, it is the base's evaluation."""
     started: float | None = None
-    """In seconds of `time.monotonic`."""
+    """Time in seconds of `time.monotonic`."""
     ended: float | None = None
     worked: bool = False
     """Whether there was anything left to do."""

@@ -38,7 +38,7 @@ class Job:
     """What to train with; None for the base."""
     resources: Resources = field(default_factory=Resources)
     samples: int | None = None
-    """Of each question; None for as many as the experiment takes."""
+    """Samples of each question; None for the experiment's number."""
 
     @property
     def progress_file(self) -> Path:
@@ -70,6 +70,8 @@ class Worker:
     """The commands that run now."""
     graded_with: str = ""
     """See `Experiment.graded_with`: an evaluation that other code graded is not finished."""
+    stopped: bool = False
+    """Whether `stop` was called: what starts after it ends as well."""
 
     def do(self, job: Job, place: dict[str, str]) -> bool:
         """Train, unless that is done; then take the samples that are missing. Returns whether there was anything.
@@ -105,7 +107,8 @@ class Worker:
         return worked
 
     def stop(self) -> None:
-        """End the commands by SIGTERM: training saves where it stands first."""
+        """End the commands by SIGTERM: training saves where it stands first. A second time they end at once."""
+        self.stopped = True
         for command in list(self.running):
             command.terminate()
 
@@ -127,6 +130,8 @@ class Worker:
         log = job.directory / "log.txt"
         started = start(job.resources, arguments, {PROGRESS_FILE: str(job.progress_file.absolute())} | place, log)
         self.running.add(started)
+        if self.stopped:
+            started.terminate()
         try:
             code = started.wait()
         except BaseException:  # cancelled: the command saves first
@@ -141,13 +146,13 @@ class Worker:
 
 
 def reason(code: int, error_file: Path) -> str:
-    """Why a command failed: in its own words, or by the signal that ended it."""
+    """Why a command failed: its own message, or the signal that ended it."""
     if error_file.exists():
         return f"failed: {error_file.read_text(encoding='utf-8', errors='replace').strip()}"
     if code < 0:
-        memory = "; the system does so where memory runs out" if -code == signal.SIGKILL else ""
+        memory = "; the system does this when memory runs out" if -code == signal.SIGKILL else ""
         return f"was ended by {signal.Signals(-code).name}{memory}"
-    return f"ended with exit code {code} and said no reason"
+    return f"ended with exit code {code} without a message"
 
 
 def _wait_for_others(job: Job) -> None:

@@ -7,12 +7,12 @@ from abcgrpo.report.wording import listed, metric_title
 
 
 def conditions(records: Records, comparisons: list[dict[str, Any]], arms: dict[str, Any]) -> dict[str, Any] | None:
-    """What can be said of an experiment's conditions; None where it has none, or nothing was compared.
+    """What can be said of an experiment's conditions; None if it has none, or nothing was compared.
 
     - `names`: in the experiment's order.
     - `sentences`: under which conditions arms are told apart; and whether the conditions could have shown anything.
     - `gradient`: by condition, the largest share of the gradient's mass by which a rule that was measured beside the
-      baseline's differs from it (`shadow.shadow_summary`); None where it was not logged.
+      baseline's differs from it (`shadow.shadow_summary`); None if it was not logged.
 
     Args:
         records: what runs have left.
@@ -70,13 +70,17 @@ def _in_words(found: list[dict[str, Any]]) -> str:
 
 
 def _uninformative(family: list[dict[str, Any]], last: str, arms: dict[str, Any]) -> list[str]:
-    """A control: where an arm without any bound is not told apart under the last condition, no bound can be judged."""
+    """A control: where an arm without any bound is not told apart under the last condition, no bound can be judged.
+
+    If another arm is told apart there, what stays open is whether the baseline's own bound does anything.
+    """
+    under_last = [each for each in family if each["condition"] == last]
+    told_apart = any(each["verdict"] != "inconclusive" for each in under_last)
+    baseline = family[0]["baseline"]
+    conclusion = f"what {baseline}'s own bound does is not known" if told_apart else "the conditions are uninformative"
     return [
-        f"Under {last} even {arm}, which bounds nothing, is not told apart from {each['baseline']}: the conditions are "
-        f"uninformative about bounds."
-        for arm in dict.fromkeys(each["arm"] for each in family)
+        f"Under {last} even {arm}, which bounds nothing, is not told apart from {baseline}: {conclusion}."
+        for arm in dict.fromkeys(each["arm"] for each in under_last)
         if (arms.get(arm_label(arm, last), {}).get("rule") or {}).get("name") == "open"
-        and (found := [each for each in family if (each["arm"], each["condition"]) == (arm, last)])
-        for each in found[:1]
-        if all(other["verdict"] == "inconclusive" for other in found)
+        and all(each["verdict"] == "inconclusive" for each in under_last if each["arm"] == arm)
     ]

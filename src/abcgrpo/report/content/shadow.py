@@ -16,14 +16,14 @@ PLACES = ("all", *QUADRANTS)
 TRAINED = "trained"
 """What the rule that is trained is called beside the others."""
 MOST_POINTS = 48
-"""Of a line: longer courses are means of equal stretches."""
+"""Points of a line: longer courses are means of equal stretches."""
 HARDLY, SOMEWHAT = 0.01, 0.1
 """Shares of the gradient's mass: below the first another rule mattered hardly, below the second somewhat, else much.
 Words for a size, and no test: whether answers become better or worse is what arms and seeds are for."""
 
 
 def shadow_summary(runs: list[RunRecord]) -> dict[str, Any] | None:
-    """Means over all logged steps and seeds of an arm; None where its runs logged no shadow rules.
+    """Means over all logged steps and seeds of an arm; None if its runs logged no shadow rules.
 
     - `removed.<rule>`: `all` and `q1` … `q4`, shares of the gradient's mass.
     - `distance.<rule>.<rule>`: symmetric, the share of that mass in which two rules differ.
@@ -128,10 +128,10 @@ def _bound(arm: str, runs: list[RunRecord]) -> str | None:
     total = two_digits(sum(known.values()))
     names = ", ".join(name.upper() for name in known)
     unknown = [name.upper() for name in QUADRANTS if name not in known]
-    rest = f" Of {' and '.join(unknown)} the log says nothing." if unknown else ""
+    rest = f" The log has no data for {' and '.join(unknown)}." if unknown else ""
     return (
-        f"{arm}: {total} of its tokens left 0.8 … 1.2 in {names}. At these bounds no rule that acts there could have "
-        f"weighed more tokens otherwise; how much gradient they carried is not in the log.{rest}"
+        f"{arm}: {total} of its tokens left 0.8 … 1.2 in {names}. At these bounds a rule that acts there could have "
+        f"changed the weight of these tokens only; how much gradient they carried is not in the log.{rest}"
     )
 
 

@@ -20,7 +20,7 @@ from abcgrpo.report.content.training import arm_metrics, arm_series, log_notes, 
 from abcgrpo.report.reading.records import Measured, Records, RunRecord
 
 SCHEMA = 2
-"""Of `report.json`; raised when a key changes its meaning. docs/report.md has the schema."""
+"""Version of `report.json`; raised when a key changes its meaning. docs/report.md has the schema."""
 
 
 def summarize(records: Records) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def _verdict(summary: dict[str, Any]) -> list[str]:
     sentences = []
     if not summary["benchmarks"]:
         sentences.append(
-            "No verdict on accuracy: these are training logs, without an evaluation. They tell how training went, not "
+            "No verdict on accuracy: these are training logs, without an evaluation. They show how training went, not "
             "which arm answers better."
         )
     reference = summary["reference"]
@@ -118,9 +118,9 @@ def _notes(records: Records) -> list[str]:
             )
         notes.append(f"{name}: {in_words(benchmark['questions'], clusters_of(records, name))}")
         if records.shares is None and samples in records.pass_at_k:
-            notes.append(f"Pass@{samples} uses all samples at once: it is no more than whether any of them was right.")
+            notes.append(f"Pass@{samples} uses all samples at once: it only says whether any of them was right.")
     if notes:
-        notes.append("Intervals of single arms are 95% and over questions: what other questions would have changed.")
+        notes.append("Intervals of single arms are 95%, over questions: they cover other questions of the same kind.")
     logged = any(run.metrics for run in records.runs)
     return notes + (log_notes(records.by_arm) if logged else [])
 

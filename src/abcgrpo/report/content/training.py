@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from abcgrpo.event_shares import QUADRANTS
-from abcgrpo.report.reading.logs import Series
 from abcgrpo.report.reading.logs.names import MASS, OTHER_NAMES
 from abcgrpo.report.reading.quadrants import SOURCES, clip_shares_of
 from abcgrpo.report.reading.records import RunRecord
@@ -18,7 +17,7 @@ DRAWN = ("entropy", "reward", LENGTH, ZERO_VARIANCE, *(f"clip/{quadrant}" for qu
 
 
 def arm_metrics(runs: list[RunRecord]) -> dict[str, Any]:
-    """What the logs say of an arm: means over seeds, and each seed's own under `per_seed`. None where not logged."""
+    """What the logs say of an arm: means over seeds, and each seed's own under `per_seed`. None if not logged."""
     shares = {run.seed: clip_shares_of(run.metrics) for run in runs}
     return {
         "seeds": [run.seed for run in runs],
@@ -97,7 +96,7 @@ def log_notes(by_arm: dict[str, list[RunRecord]]) -> list[str]:
     for arm, steps in ends.items():
         if len(steps) > 1:
             listed = ", ".join(map(str, steps))
-            notes.append(f"{arm}: the seeds' logs end at steps {listed}; means go on with the seeds that do.")
+            notes.append(f"{arm}: the seeds' logs end at steps {listed}; later means use the seeds that continue.")
     if len({steps[-1] for steps in ends.values()}) > 1:
         listed = ", ".join(f"{arm} {steps[-1]}" for arm, steps in ends.items())
         notes.append(f"The arms' logs end at different steps ({listed}): final values are not of the same step.")
@@ -108,8 +107,8 @@ def log_notes(by_arm: dict[str, list[RunRecord]]) -> list[str]:
     without = [arm for arm, runs in by_arm.items() if not any(f"clip/{q}" in r.metrics for r in runs for q in ("q2",))]
     if without:
         notes.append(
-            f"The log of {', '.join(without)} does not tell clip events of all four quadrants, so their shares are not "
-            f"known (which is not 0)."
+            f"The log of {', '.join(without)} does not separate the clip events of all four quadrants, so their "
+            f"shares are not known (which is not 0)."
         )
     return notes
 
@@ -139,7 +138,7 @@ def thinned(steps: np.ndarray, values: np.ndarray, most: int) -> tuple[np.ndarra
 
 
 def mean(values: Iterable[float | None]) -> float | None:
-    """The mean of the values that are there; None where none is."""
+    """The mean of the values that are there; None if none is."""
     present = [value for value in values if value is not None]
     return float(np.mean(present)) if present else None
 
@@ -154,12 +153,3 @@ def _final(series: dict[int, float]) -> float | None:
 
 def _mean(series: dict[int, float] | None) -> float | None:
     return mean(series.values()) if series else None
-
-
-def table(runs: list[RunRecord]) -> Iterable[tuple[str, int, int, str, float]]:
-    """Everything that was logged, as rows (arm, seed, step, metric, value)."""
-    for run in runs:
-        metrics: Series = run.metrics
-        for metric, series in metrics.items():
-            for step, value in series.items():
-                yield run.label, run.seed, step, metric, value
