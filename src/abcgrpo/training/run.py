@@ -20,11 +20,11 @@ from trl.trainer.grpo_config import GRPOConfig
 from abcgrpo.curves import rule_curve
 from abcgrpo.errors import UserError
 from abcgrpo.evaluation.results import suspicion_of_training
-from abcgrpo.evaluation.samplers import prompt_tokens
 from abcgrpo.files import json_line, locked, plain, read_json, without_secrets, write_json, write_text
 from abcgrpo.progress import Progress, quiet_libraries
 from abcgrpo.run_files import MANIFEST, METRICS, ZERO_VARIANCE, differences, step_of
 from abcgrpo.tasks import resolve_model, spec_text
+from abcgrpo.tasks.prompts import prompt_tokens
 from abcgrpo.tasks.sources import model_not_loaded
 from abcgrpo.training.arguments import check_arguments, make_arguments, missing_here
 from abcgrpo.training.batches import plan_batches, require_processes
