@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 
 from abcgrpo.errors import UserError
+from abcgrpo.evaluation.evaluate import sampling_of
 from abcgrpo.experiments.specification import Experiment
 from abcgrpo.progress import quiet_libraries
 from abcgrpo.tasks import get_task, resolve_model
@@ -63,8 +64,8 @@ def _check_model(experiment: Experiment) -> None:
 
 def _check_benchmark(experiment: Experiment) -> None:
     with _of("evaluation"):
-        for _ in _benchmarks(experiment):
-            pass
+        for benchmark in _benchmarks(experiment):
+            sampling_of(benchmark.task, experiment.evaluation)
 
 
 def planned_questions(experiment: Experiment) -> int:
@@ -80,9 +81,9 @@ def planned_questions(experiment: Experiment) -> int:
 
 
 def _benchmarks(experiment: Experiment) -> Iterator[Benchmark]:
-    plan, task = experiment.evaluation, get_task(experiment.task)
+    task = get_task(experiment.task)
     for name in experiment.benchmarks:
-        yield load_benchmark(name, None, plan.questions, file_grader(name, task))
+        yield load_benchmark(name, None, experiment.evaluation.questions, file_grader(name, task))
 
 
 @contextmanager

@@ -26,7 +26,7 @@ PROMPT_TOKENS = 100
 
 @dataclass(frozen=True)
 class Cost:
-    """Of all runs of an experiment together."""
+    """The cost of all runs of an experiment together."""
 
     parameters: int
     tokens_per_run: float
@@ -40,7 +40,7 @@ class Cost:
 
 
 def cost(experiment: Experiment, questions: int) -> Cost | None:
-    """What the experiment costs; None where the number of optimizer steps is not known: no max_steps, no num_problems.
+    """What the experiment costs; None if the number of optimizer steps is not known: no max_steps, no num_problems.
 
     Args:
         experiment: what is run.

@@ -149,8 +149,8 @@ def _problem(value: Any, index: int, source: str) -> Any:
         return instruction["problem"]
     if _ASKS_FOR_A_LINE in text:
         raise UserError(
-            f"{source}, row {index}: the prompt asks for an answer on a line of its own, in words that are not those "
-            f"of DAPO-Math-17k, so that the problem cannot be told from the instruction: {text[:120]!r}"
+            f"{source}, row {index}: the prompt asks for an answer on a line of its own, in other words than "
+            f"DAPO-Math-17k, so the problem cannot be separated from the instruction: {text[:120]!r}"
         )
     return text
 
@@ -195,7 +195,7 @@ def _json_lines(path: Path) -> Iterable[dict[str, Any]]:
             except UnicodeEncodeError as error:
                 raise UserError(
                     f"{path}, line {number}, has half of a character ({error.object[error.start]!a}, a lone "
-                    f"surrogate), which no model can be asked: write the character, or leave it out."
+                    f"surrogate), which no model can read: write the character, or leave it out."
                 ) from error
             except RecursionError as error:
                 raise UserError(f"{path}, line {number}, is nested too deeply to be a problem.") from error

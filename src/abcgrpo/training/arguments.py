@@ -26,7 +26,7 @@ def make_arguments(recipe: Recipe, configuration: type[FastGRPOConfig], **defaul
         UserError: fields that do not fit together.
     """
     if recipe.training.get("resume_from_checkpoint"):
-        raise UserError("resume_from_checkpoint has no effect: an unfinished run in output_dir goes on by itself.")
+        raise UserError("resume_from_checkpoint has no effect: an unfinished run in output_dir resumes by itself.")
     longest = recipe.training.get("max_completion_length")
     if longest is not None and longest < 1:  # which the host's own configuration takes for a mistake of its inside
         raise UserError(f"max_completion_length={longest} leaves no room for an answer: set at least 1.")
@@ -87,7 +87,7 @@ def check_arguments(arguments: FastGRPOConfig) -> None:
         (arguments.temperature <= 0, f"temperature={arguments.temperature}: training samples above 0, for example 1."),
         (
             str(getattr(arguments.save_strategy, "value", arguments.save_strategy)) == "no",
-            "save_strategy: no would leave no model behind: leave it out, and say how often with save_steps.",
+            "save_strategy: no would save no model: leave it out, and set save_steps.",
         ),
     ]
     for applies, message in wrong:
@@ -96,7 +96,7 @@ def check_arguments(arguments: FastGRPOConfig) -> None:
     try:
         get_reporting_integration_callbacks(arguments.report_to)
     except ValueError as error:
-        raise UserError(f"report_to names no tracker that there is: {error}") from error
+        raise UserError(f"report_to names an unknown tracker: {error}") from error
 
 
 def missing_here(arguments: FastGRPOConfig) -> list[str]:

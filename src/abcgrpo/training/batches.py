@@ -27,7 +27,7 @@ class Batches:
     rollouts_per_optimizer_step: int
     """per_device_train_batch_size × num_processes × gradient_accumulation_steps."""
     num_problems: int | None = None
-    """In the training set; None where that is not known."""
+    """Problems in the training set; None if that is not known."""
     generations_per_epoch: int | None = None
     problems_left_out_per_epoch: int | None = None
     optimizer_steps: int | None = None
@@ -58,7 +58,7 @@ def plan_batches(arguments: Any, num_processes: int, num_problems: int | None) -
         generations = num_problems // problems
         if not generations:
             raise UserError(
-                f"A rollout takes {problems} problems, the training set has {num_problems}: no step could be made."
+                f"A rollout takes {problems} problems, the training set has {num_problems}: so no step is possible."
             )
         per_epoch = math.ceil(generations * micro_batches / accumulation)
         known = {

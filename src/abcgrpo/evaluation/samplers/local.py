@@ -1,4 +1,4 @@
-"""Answers by `transformers`' `generate`, on a GPU where there is one."""
+"""Answers by `transformers`' `generate`, on a GPU if there is one."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,10 +6,9 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
-from abcgrpo.evaluation.samplers import prompt_tokens
 from abcgrpo.evaluation.sampling import Sample, Sampling
 from abcgrpo.generation import fast_generation
-from abcgrpo.tasks.prompts import Prompt
+from abcgrpo.tasks.prompts import Prompt, prompt_tokens
 from abcgrpo.tasks.sources import model_not_loaded
 
 
@@ -30,7 +29,7 @@ class TransformersSampler:
         self.name = model
         self.model: Any = network.eval()
         self.dtype = str(network.dtype).removeprefix("torch.")
-        """Of the weights, which is the checkpoint's."""
+        """Dtype of the weights, which is the checkpoint's."""
         self.model.to("cuda" if torch.cuda.is_available() else "cpu")
         self.ends = _end_tokens(self.model.generation_config.eos_token_id) | _end_tokens(self.tokenizer.eos_token_id)
         if self.tokenizer.pad_token_id is None:

@@ -1,6 +1,6 @@
 """The jobs of an experiment as tasks of Ray, on as many machines as its cluster has.
 
-Every job is a command that can be killed at any moment and goes on exactly. So a task whose machine is lost is tried
+Every job is a command that can be killed at any moment and resumes exactly. So a task whose machine is lost is tried
 again by Ray on another one, and goes on from the last state of its run. All machines read and write the same directory.
 """
 

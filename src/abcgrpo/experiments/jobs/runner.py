@@ -45,7 +45,7 @@ from abcgrpo.run_files import (
 )
 
 FIRST_SAMPLES = 16
-"""Of the base, to each question, before training begins."""
+"""Answers of the base to each question before training begins."""
 
 
 @dataclass
