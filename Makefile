@@ -61,7 +61,7 @@ verl-end-to-end: $(VERL_READY)  ## Train countdown with verl's whole trainer on 
 	$(VERL_VENV)/bin/python -m tests.verl.end_to_end --output runs/verl-end-to-end
 
 docs: $(READY)  ## Build the documentation site into build/site, strictly and without a network
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict  # without the theme's advertisement of a successor
 
 check: $(READY)  ## Format, lint, types, import rules
 	$(BIN)/ruff format --check .
