@@ -204,6 +204,7 @@ def test_a_recipe_trains_on_mathematics_from_a_file(tmp_path):
     metrics = [json.loads(line) for line in (tmp_path / "out" / "metrics.jsonl").read_text().splitlines()]
     assert metrics[0]["rewards/mathematics_reward/mean"] == 0.0
     assert metrics[0]["grading/no_answer"] == 1.0
+    assert "WARNING. The reward was 0 at EVERY logged step" in shown.stderr
 
 
 @pytest.mark.slow
@@ -261,6 +262,7 @@ def test_the_same_recipe_gives_the_same_numbers(tmp_path):
     for name in ("first", "second"):
         shown = abcgrpo("train", "recipe.yaml", "--output_dir", name, cwd=tmp_path)
         assert shown.returncode == 0, shown.stderr
+        assert "EVERY logged step" not in shown.stderr  # it has rewards
         records = map(json.loads, (tmp_path / name / "metrics.jsonl").read_text().splitlines())
         lines.append([{k: v for k, v in r.items() if "time" not in k and "per_second" not in k} for r in records])
     assert lines[0] == lines[1]

@@ -16,7 +16,7 @@ import pytest
 from abcgrpo.errors import UserError
 from abcgrpo.evaluation.evaluate import evaluate
 from abcgrpo.evaluation.options import EvaluationOptions
-from abcgrpo.evaluation.samplers import LastSampler, open_sampler, prompt_tokens
+from abcgrpo.evaluation.samplers import LastSampler, open_sampler
 from abcgrpo.evaluation.samplers.local import TransformersSampler
 from abcgrpo.evaluation.samplers.server import ServerSampler
 from abcgrpo.evaluation.sampling import Sample, Sampling
@@ -24,7 +24,7 @@ from abcgrpo.evaluation.store import SAMPLES
 from abcgrpo.files import read_json_lines
 from abcgrpo.tasks.benchmarks import load_benchmark
 from abcgrpo.tasks.countdown import BASE_MODEL
-from abcgrpo.tasks.prompts import BARE
+from abcgrpo.tasks.prompts import BARE, prompt_tokens
 
 GREEDY = Sampling(temperature=0, max_new_tokens=48)
 QUESTION = "2,3,4:9>"

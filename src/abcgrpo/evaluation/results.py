@@ -1,6 +1,6 @@
 """All figures of finished evaluations: the content of `results.json`, which tables only lay out. No torch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -134,8 +134,13 @@ def scores_of(evaluation: Evaluation, metrics: Metrics) -> dict[str, Any]:
     }
 
 
-def suspicions(evaluation: Evaluation) -> list[str]:
-    """What makes an evaluation say nothing, or hints at a mistake in the task rather than in the model."""
+def suspicions(evaluation: Evaluation, trained: bool = False) -> list[str]:
+    """What makes an evaluation say nothing, or hints at a mistake in the task rather than in the model.
+
+    Args:
+        evaluation: of one model.
+        trained: whether a training run made the model.
+    """
     total, right = sum(evaluation.reasons.values()), int(evaluation.right.sum())
     if total and evaluation.reasons["no_answer"] == total:
         return [
@@ -155,14 +160,31 @@ def suspicions(evaluation: Evaluation) -> list[str]:
             "within the limit."
         )
     if right == 0:
-        return [
-            *warnings,
-            "NOTHING was solved. Training then has nothing to learn from, and arms cannot be told apart: look at the "
-            "samples, or use easier problems.",
-        ]
+        if trained:
+            meaning = (
+                "Training had no signal, or it broke the model: look at the logged reward and at the samples. The "
+                "score says nothing about the rule."
+            )
+        else:
+            meaning = (
+                "Training then has nothing to learn from, and arms cannot be told apart: look at the samples, or use "
+                "easier problems."
+            )
+        return [*warnings, f"NOTHING was solved. {meaning}"]
     if right == evaluation.right.size:
         return ["EVERYTHING was solved: there is nothing left to learn or to compare. Use harder problems."]
     return warnings
+
+
+def suspicion_of_training(rewards: Iterable[float]) -> str | None:
+    """What makes a training run say nothing about its rule, by the mean reward of each logged step; None otherwise."""
+    rewards = list(rewards)
+    if rewards and not any(rewards):
+        return (
+            "The reward was 0 at EVERY logged step: nothing was solved, so training had no signal. Look at the model's "
+            "answers, or use easier problems."
+        )
+    return None
 
 
 def _differences(by_model: dict[str, Evaluation], metrics: Metrics) -> list[dict[str, Any]]:

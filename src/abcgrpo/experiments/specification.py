@@ -32,11 +32,11 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from abcgrpo.boundaries import Boundaries
 from abcgrpo.errors import UserError, mistake_in_words, unknown_name
 from abcgrpo.evaluation.options import EvaluationOptions
 from abcgrpo.files import plain, read_yaml
 from abcgrpo.rules import Rule, resolve_rule
+from abcgrpo.rules.abc_grpo import Boundaries
 from abcgrpo.run_files import BASE
 from abcgrpo.tasks import DEFAULT, Spec, get_rewards, get_task, spec_text
 from abcgrpo.training.recipe import Objective, Recipe, recipe_from_flat

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from abcgrpo.boundaries import INF, Boundaries
+from abcgrpo.rules.abc_grpo import INF, Boundaries
 from abcgrpo.rules.parameter import parameter
 from abcgrpo.rules.rule import AdaptiveRule
 from abcgrpo.tokens import Tokens

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from abcgrpo.boundaries import Boundaries
 from abcgrpo.quadrants import MOVED, clip_events
+from abcgrpo.rules.abc_grpo import Boundaries
 from abcgrpo.rules.parameter import parameter
 from abcgrpo.rules.rule import AdaptiveRule
 from abcgrpo.tokens import Tokens

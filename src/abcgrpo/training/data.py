@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from abcgrpo.errors import UserError
-from abcgrpo.evaluation.samplers import prompt_tokens
 from abcgrpo.tasks import Row, Task, TrainingData, get_rewards, get_task, resolve_model, spec_text, with_prompts
+from abcgrpo.tasks.prompts import prompt_tokens
 from abcgrpo.tasks.sources import HubError, from_hub
 from abcgrpo.training.recipe import Recipe
 

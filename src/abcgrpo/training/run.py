@@ -19,11 +19,12 @@ from trl.trainer.grpo_config import GRPOConfig
 
 from abcgrpo.curves import rule_curve
 from abcgrpo.errors import UserError
-from abcgrpo.evaluation.samplers import prompt_tokens
+from abcgrpo.evaluation.results import suspicion_of_training
 from abcgrpo.files import json_line, locked, plain, read_json, without_secrets, write_json, write_text
 from abcgrpo.progress import Progress, quiet_libraries
 from abcgrpo.run_files import MANIFEST, METRICS, ZERO_VARIANCE, differences, step_of
 from abcgrpo.tasks import resolve_model, spec_text
+from abcgrpo.tasks.prompts import prompt_tokens
 from abcgrpo.tasks.sources import model_not_loaded
 from abcgrpo.training.arguments import check_arguments, make_arguments, missing_here
 from abcgrpo.training.batches import plan_batches, require_processes
@@ -232,6 +233,10 @@ class _RunLog(TrainerCallback):
     def on_train_begin(self, args, state, control, **kwargs):
         self.progress.total = state.max_steps
         write_text(self.path, "".join(json_line({"step": line["step"]} | line) for line in state.log_history))
+
+    def on_train_end(self, args, state, control, **kwargs):
+        if warning := suspicion_of_training(line["reward"] for line in state.log_history if "reward" in line):
+            print(f"WARNING. {warning}", file=sys.stderr, flush=True)
 
     def on_step_end(self, args, state, control, **kwargs):
         self.progress.advance_to(state.global_step)

@@ -7,9 +7,9 @@ from typing import Any
 from trl.trainer.grpo_config import GRPOConfig
 
 from abcgrpo.advantages import Estimator, resolve_estimator
-from abcgrpo.boundaries import Boundaries
 from abcgrpo.errors import unknown_choice
 from abcgrpo.rules import AdaptiveRule, Rule, resolve_rule
+from abcgrpo.rules.abc_grpo import Boundaries
 from abcgrpo.shadow import DEFAULT_SHADOWS
 
 SUPPORTED_LOSS_TYPES = ("grpo", "bnpo", "dapo", "dr_grpo")

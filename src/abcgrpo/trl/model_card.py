@@ -8,8 +8,8 @@ from typing import Any
 
 from huggingface_hub import ModelCard, ModelCardData
 
-from abcgrpo.boundaries import Boundaries
 from abcgrpo.rules import Rule
+from abcgrpo.rules.abc_grpo import Boundaries
 from abcgrpo.rules.bounded import BoundedRule
 from abcgrpo.trl.config import ABCGRPOConfig
 

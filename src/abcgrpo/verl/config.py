@@ -8,8 +8,8 @@ from typing import Any
 
 from verl.workers.config import ActorConfig, PolicyLossConfig
 
-from abcgrpo.boundaries import Boundaries
 from abcgrpo.rules import AdaptiveRule, Rule, resolve_rule
+from abcgrpo.rules.abc_grpo import Boundaries
 from abcgrpo.shadow import DEFAULT_SHADOWS, ShadowRules
 
 LOSS_NAME = "abc_grpo"

@@ -6,10 +6,9 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
-from abcgrpo.evaluation.samplers import prompt_tokens
 from abcgrpo.evaluation.sampling import Sample, Sampling
 from abcgrpo.generation import fast_generation
-from abcgrpo.tasks.prompts import Prompt
+from abcgrpo.tasks.prompts import Prompt, prompt_tokens
 from abcgrpo.tasks.sources import model_not_loaded
 
 

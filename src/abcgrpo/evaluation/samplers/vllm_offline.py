@@ -7,9 +7,8 @@ from typing import Any
 from transformers import AutoConfig
 
 from abcgrpo.errors import UserError
-from abcgrpo.evaluation.samplers import prompt_tokens
 from abcgrpo.evaluation.sampling import Sample, Sampling
-from abcgrpo.tasks.prompts import Prompt
+from abcgrpo.tasks.prompts import Prompt, prompt_tokens
 from abcgrpo.tasks.sources import model_not_loaded
 
 

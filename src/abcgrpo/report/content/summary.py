@@ -6,7 +6,7 @@ from typing import Any
 from abcgrpo.comparison.compare import RULE
 from abcgrpo.comparison.logged import LOGGED_RULE
 from abcgrpo.evaluation.clusters import in_words
-from abcgrpo.evaluation.results import suspicions
+from abcgrpo.evaluation.results import suspicion_of_training, suspicions
 from abcgrpo.report.content.comparison import base_sentences, compare_arms, comparison_sentences
 from abcgrpo.report.content.conditions import conditions
 from abcgrpo.report.content.entropy import entropies_at_end, entropy_sentence
@@ -126,11 +126,17 @@ def _notes(records: Records) -> list[str]:
 
 
 def _warnings(records: Records) -> list[str]:
-    """What makes evaluations say little; each warning once, with the models that it is of."""
-    measured = [("the base", records.base), *((run.label, _last(run, records)) for run in records.runs)]
+    """What makes evaluations and training logs say little; each warning once, with the models that it is of."""
     found: dict[tuple[str, str], list[str]] = {}
-    for label, by_benchmark in measured:
+
+    def evaluated(label: str, by_benchmark: dict[str, Measured], trained: bool) -> None:
         for name, each in by_benchmark.items():
-            for warning in suspicions(each.evaluation):
-                found.setdefault((name, warning), []).append(label)
-    return [f"{', '.join(dict.fromkeys(labels))} on {name}: {warning}" for (name, warning), labels in found.items()]
+            for warning in suspicions(each.evaluation, trained):
+                found.setdefault((f" on {name}", warning), []).append(label)
+
+    evaluated("the base", records.base, trained=False)
+    for run in records.runs:
+        evaluated(run.label, _last(run, records), trained=True)
+        if warning := suspicion_of_training(run.metrics.get("reward", {}).values()):
+            found.setdefault(("", warning), []).append(f"{run.label}, seed {run.seed}")
+    return [f"{', '.join(dict.fromkeys(labels))}{where}: {warning}" for (where, warning), labels in found.items()]
