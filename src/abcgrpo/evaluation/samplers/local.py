@@ -7,6 +7,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from abcgrpo.errors import UserError
+from abcgrpo.evaluation.adapters import is_adapter, load_with_adapter, tokenizer_place
 from abcgrpo.evaluation.samplers import prompt_tokens
 from abcgrpo.evaluation.sampling import Sample, Sampling
 from abcgrpo.generation import fast_generation
@@ -17,14 +18,15 @@ class TransformersSampler:
     """Draws a batch at once, so the first seed of a batch is the batch's."""
 
     def __init__(self, model: str, sampling: Sampling) -> None:
-        """Load a model from a directory or the hub.
+        """Load a model from a directory, an adapter's too, or the hub.
 
         Raises:
             UserError: it cannot be loaded.
         """
         try:
-            self.tokenizer = AutoTokenizer.from_pretrained(model, padding_side="left")
-            network = AutoModelForCausalLM.from_pretrained(model)
+            self.tokenizer = AutoTokenizer.from_pretrained(tokenizer_place(model), padding_side="left")
+            load = load_with_adapter if is_adapter(model) else AutoModelForCausalLM.from_pretrained
+            network = load(model)
         except (OSError, ValueError) as error:
             raise UserError(f"The model {model!r} cannot be loaded: {str(error).splitlines()[0]}") from error
         self.name = model
