@@ -3,12 +3,12 @@
     python benchmarks/advantages.py
     python benchmarks/advantages.py --json advantages.json
 
-First, for each estimator, training steps of countdown in the quickstart's shape (64 problems × 8 answers per rollout,
-cut into 4 optimizer steps): CPU seconds of the estimator (with what every run measures of prefixes), of the pass for
-the policy's distribution that some estimators need, and of the record of tokens, ÷ those of whole steps. Then the
-estimators alone, on groups of 8 and of 64 responses whose prefixes are shared, from 64 to 4,096 tokens: nanoseconds per
-token, and the slope of log time over log tokens from 256 tokens on, which is 1 where time is linear. Each time is the
-fastest of several.
+First, for each estimator, training steps of countdown in the shape of `countdown-study` (64 problems × 8 answers per
+rollout, cut into 4 optimizer steps): CPU seconds of the estimator (with what every run measures of prefixes), of the
+pass for the policy's distribution that some estimators need, and of the record of tokens, ÷ those of whole steps.
+Then the estimators alone, on groups of 8 and of 64 responses whose prefixes are shared, from 64 to 4,096 tokens:
+nanoseconds per token, and the slope of log time over log tokens from 256 tokens on, which is 1 where time is linear.
+Each time is the fastest of several.
 """
 
 import argparse

@@ -2,8 +2,8 @@
 
     python benchmarks/generation.py --repeat 5 --json generation.json
 
-- "rollout": the quickstart's, 64 countdown problems × 8 answers of at most 48 tokens, by the base that travels with the
-  package.
+- "rollout": that of `countdown-study`, 64 countdown problems × 8 answers of at most 48 tokens, by the base that travels
+  with the package.
 - "evaluation": 8 problems × 64 samples, as an evaluation batch of it.
 - "larger, different prompts": a model of 25 million random weights, 16 different prompts, answers of 64 tokens of which
   none ends early: nothing that could be left out, only the cache that is not copied.

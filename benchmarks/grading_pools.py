@@ -19,7 +19,7 @@ from pathlib import Path
 from abcgrpo.grading.exact import compare
 from abcgrpo.grading.extraction import extract_answer
 from abcgrpo.grading.grader import gold_text
-from abcgrpo.grading.pool import Job, WorkerPool
+from abcgrpo.grading.pool import EquivalenceCheck, WorkerPool
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.grading import hostile
@@ -27,13 +27,15 @@ from tests.grading import hostile
 SECONDS, WORKERS, MEMORY = 2.0, 2, 512 << 20
 
 
-def jobs(hostile_of_each_kind: int, ordinary: int) -> list[tuple[Job, bool]]:
+def checks(hostile_of_each_kind: int, ordinary: int) -> list[tuple[EquivalenceCheck, bool]]:
     """The comparisons that need a worker, and whether each is hostile; the two kinds evenly mixed."""
     attacks = [(make(n), hostile.GOLD) for n in range(hostile_of_each_kind) for make in hostile.KINDS.values()]
-    groups: list[list[tuple[Job, bool]]] = []
+    groups: list[list[tuple[EquivalenceCheck, bool]]] = []
     for pairs, is_hostile in ((hostile.ordinary_pairs(ordinary), False), (attacks, True)):
         texts = [(gold_text(gold) or "", extract_answer(response)) for response, gold in pairs]
-        groups.append([(Job(g, a), is_hostile) for g, a in texts if a is not None and compare(g, a) is None])
+        groups.append(
+            [(EquivalenceCheck(g, a), is_hostile) for g, a in texts if a is not None and compare(g, a) is None]
+        )
     plain, bad = groups
     step = max(1, len(plain) // len(bad))
     return [job for n, attack in enumerate(bad) for job in [*plain[n * step : (n + 1) * step], attack]]
@@ -58,14 +60,14 @@ def work(gold: str, answer: str) -> str:
         return "different"
 
 
-def own(batch: list[Job]) -> list[str]:
+def own(batch: list[EquivalenceCheck]) -> list[str]:
     pool = WorkerPool(WORKERS, SECONDS, MEMORY)
     outcomes = list(pool.run(batch))
     pool.close()
     return outcomes
 
 
-def pebble(batch: list[Job]) -> list[str]:
+def pebble(batch: list[EquivalenceCheck]) -> list[str]:
     from multiprocessing import get_context
 
     from pebble import ProcessPool
@@ -83,7 +85,7 @@ def pebble(batch: list[Job]) -> list[str]:
     return outcomes
 
 
-def loky(batch: list[Job]) -> list[str]:
+def loky(batch: list[EquivalenceCheck]) -> list[str]:
     """loky has no limit for a task: the owner waits, kills all workers and starts anew with what is left."""
     from loky import get_reusable_executor
 
@@ -112,7 +114,7 @@ def main() -> None:
     parser.add_argument("--hostile", type=int, default=2, help="of each kind")
     parser.add_argument("--ordinary", type=int, default=300)
     arguments = parser.parse_args()
-    mixed = jobs(arguments.hostile, arguments.ordinary)
+    mixed = checks(arguments.hostile, arguments.ordinary)
     batch = [job for job, _ in mixed]
     print(f"{len(batch)} comparisons, {sum(bad for _, bad in mixed)} of them hostile")
     results = {}

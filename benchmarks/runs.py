@@ -1,4 +1,4 @@
-"""Whole runs of the quickstart, training and evaluation, as they were and as they are: CPU seconds, in turns.
+"""Whole runs of countdown, training and evaluation, as they were and as they are: CPU seconds, in turns.
 
     python benchmarks/runs.py --repeat 2 --json runs.json
 
@@ -7,8 +7,8 @@
 - "before": the fast update, and all else as in "trl".
 - "now": as `abcgrpo run` does it.
 
-A run is one arm with one seed: `train`, then `evaluate` of its checkpoints. What the fork server takes to load is given
-by itself: it is paid once for all runs of an experiment.
+A run is one arm of `countdown-study` with one seed: `train`, then `evaluate` of three checkpoints. What the fork server
+takes to load is given by itself: it is paid once for all runs of an experiment.
 """
 
 import argparse
@@ -93,11 +93,11 @@ def run(experiment: Experiment, name: str, seed: int, folder: Path) -> dict[str,
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeat", type=int, default=2, help="runs of each")
-    parser.add_argument("--steps", type=int, default=240, help="optimizer steps; the quickstart has 240")
+    parser.add_argument("--steps", type=int, default=240, help="optimizer steps; `countdown-study` has 240")
     parser.add_argument("--trl", action="store_true", help="also TRL's own loss, update and rollout")
     parser.add_argument("--json", type=Path, help="write the figures here, too")
     options = parser.parse_args()
-    shape = read_experiment("quickstart")
+    shape = read_experiment("countdown-study")
     names = [name for name in ARMS if options.trl or name != "trl"]
     training = shape.training | {"max_steps": options.steps, "save_steps": max(options.steps // 3, 1)}
     experiment = shape.model_copy(update={"arms": {name: ARMS[name] for name in names}, "training": training})

@@ -2,9 +2,10 @@
 
     python benchmarks/step.py --json step.json
 
-The quickstart's shape: 64 problems × 8 answers per rollout, cut into 4 optimizer steps. Stock is `trl.GRPOTrainer` with
-GRPO's loss; ours is `ABCGRPOTrainer` with GRPO's bounds and the fast update. They take turns at every optimizer step,
-and all of it is done twice: whoever goes second in a pair is slower by some percent, so that each goes second once.
+The shape of `countdown-study`: 64 problems × 8 answers per rollout, cut into 4 optimizer steps. Stock is
+`trl.GRPOTrainer` with GRPO's loss; ours is `ABCGRPOTrainer` with GRPO's bounds and the fast update. They take turns
+at every optimizer step, and all of it is done twice: whoever goes second in a pair is slower by some percent, so that
+each goes second once.
 Phases: "rollout" (generation), "reward", and "update" (all else: old log-probs, loss, backward pass, optimizer).
 """
 
@@ -44,7 +45,7 @@ def phased(host: type) -> type:
 
 
 def countdown_trainer(host: type, config: type, steps: int, model: str = "countdown-base", **options: Any) -> Any:
-    """A trainer on countdown in the quickstart's shape; `options` are settings beside or instead of it."""
+    """A trainer on countdown in that shape; `options` are settings beside or instead of it."""
     path = resolve_model(model)
     torch.manual_seed(0)
     problems = options.pop("problems", 512)

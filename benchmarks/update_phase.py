@@ -30,7 +30,7 @@ from trl import GRPOConfig, GRPOTrainer
 from turns import StepClock, train_in_turns
 from workload import STEPS, bound, rollouts, trainer
 
-from abcgrpo.boundaries import Boundaries
+from abcgrpo.rules.abc_grpo import Boundaries
 from abcgrpo.trl import ABCGRPOConfig, ABCGRPOTrainer
 from abcgrpo.trl.update.flops import ModelShape
 

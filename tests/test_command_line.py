@@ -10,37 +10,18 @@ import pytest
 
 from abcgrpo.cli import main
 from abcgrpo.cli.evaluate import repeated_options
+from tests.tiny import TINY_SECTION, TINY_TRAINING
 
-TINY_TRAINING = """
-per_device_train_batch_size: 16
-steps_per_generation: 2
-num_generations: 8
-max_completion_length: 24
-max_steps: 2
-learning_rate: 1e-4
-loss_type: grpo
-scale_rewards: none
-bf16: false
-gradient_checkpointing: false
-dataloader_pin_memory: false
-logging_steps: 1
-save_steps: 2
-save_only_model: true
-"""
 RECIPE = "model_name_or_path: countdown-base\nnum_problems: 32\noutput_dir: out\n" + TINY_TRAINING
-EXPERIMENT = (
-    """
+EXPERIMENT = f"""
 model_name_or_path: countdown-base
 num_problems: 32
 seeds: [0]
 arms:
-  GRPO: {rule: grpo}
-  ABC-GRPO: {rule: abc_grpo}
-evaluation: {questions: 4, samples: 4, pass_at_k: [2], max_new_tokens: 24}
-training:"""
-    + TINY_TRAINING.replace("\n", "\n  ").rstrip()
-    + "\n"
-)
+  GRPO: {{rule: grpo}}
+  ABC-GRPO: {{rule: abc_grpo}}
+evaluation: {{questions: 4, samples: 4, pass_at_k: [2], max_new_tokens: 24}}
+{TINY_SECTION}"""
 
 
 def abcgrpo(*arguments: str, cwd: Path) -> subprocess.CompletedProcess:
@@ -159,7 +140,12 @@ EVALUATION_MISTAKES = {
     "a misspelt choice": (("--checkpoints", "lst"), "Did you mean 'last'"),
     "checkpoints that are not there": (("--checkpoints", "all"), "no checkpoint-<step> directory"),
     "an estimator that nobody has": (("--pass-at-k", "first"), "Did you mean 'first-k'"),
-    "a server's option without one": (("--concurrency", "4"), "no effect without --server"),
+    "a server's option without one": (("--concurrency", "4"), "concurrency has no effect without server"),
+    "a sampler that nobody has": (
+        ("--sampler", "vlm"),
+        "--sampler: input should be 'transformers', 'vllm' or 'server'",
+    ),
+    "a share of nothing": (("--top-p", "0"), "--top-p: input should be greater than 0"),
     "a server and a sampler": (("--server", "http://localhost/v1", "--sampler", "vllm"), "give one of them"),
     "a server without a URL": (("--sampler", "server"), "needs its URL"),
     "copies of nothing": (("--data", "."), "have no effect"),
@@ -218,6 +204,7 @@ def test_a_recipe_trains_on_mathematics_from_a_file(tmp_path):
     metrics = [json.loads(line) for line in (tmp_path / "out" / "metrics.jsonl").read_text().splitlines()]
     assert metrics[0]["rewards/mathematics_reward/mean"] == 0.0
     assert metrics[0]["grading/no_answer"] == 1.0
+    assert "WARNING. The reward was 0 at EVERY logged step" in shown.stderr
 
 
 @pytest.mark.slow
@@ -275,6 +262,7 @@ def test_the_same_recipe_gives_the_same_numbers(tmp_path):
     for name in ("first", "second"):
         shown = abcgrpo("train", "recipe.yaml", "--output_dir", name, cwd=tmp_path)
         assert shown.returncode == 0, shown.stderr
+        assert "EVERY logged step" not in shown.stderr  # it has rewards
         records = map(json.loads, (tmp_path / name / "metrics.jsonl").read_text().splitlines())
         lines.append([{k: v for k, v in r.items() if "time" not in k and "per_second" not in k} for r in records])
     assert lines[0] == lines[1]

@@ -30,7 +30,7 @@ def test_links_lead_somewhere(document):
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_named_files_exist(document):
-    for name in re.findall(r"`((?:src|tests|benchmarks|docs|audit)/[\w./-]+)`", document.read_text()):
+    for name in re.findall(r"`((?:src|tests|benchmarks|measurements|docs|audit)/[\w./-]+)`", document.read_text()):
         assert (ROOT / name).exists(), name
-    for name in re.findall(r"python ((?:benchmarks|audit)/\w+\.py)", document.read_text()):
+    for name in re.findall(r"python ((?:benchmarks|measurements|audit)/\w+\.py)", document.read_text()):
         assert (ROOT / name).exists(), name

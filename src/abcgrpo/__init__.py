@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 _HOME_OF = {
-    "Boundaries": "boundaries",
+    "Boundaries": "rules.abc_grpo",
     "Rule": "rules",
     "Tokens": "tokens",
     "aggregate": "objective",
@@ -41,11 +41,11 @@ __all__ = [
 
 if TYPE_CHECKING:
     from abcgrpo.advantages import group_advantages
-    from abcgrpo.boundaries import Boundaries
     from abcgrpo.event_shares import clip_shares
     from abcgrpo.objective import aggregate, clipped_ratio, policy_loss, token_loss
     from abcgrpo.quadrants import clip_events
     from abcgrpo.rules import Rule, resolve_rule
+    from abcgrpo.rules.abc_grpo import Boundaries
     from abcgrpo.tokens import Tokens, importance_ratio
 
 

@@ -11,7 +11,7 @@ from abcgrpo.rules.rule import Rule
 from abcgrpo.tokens import tokens_of
 
 OLD_PROBABILITY = 0.1
-"""Of the token that is drawn. A ratio of at most 10 is possible then."""
+"""Old probability of the token that is drawn. A ratio of at most 10 is possible then."""
 LOWEST = 0.02
 """The smallest ratio that is drawn."""
 LEAST_WIDTH = 2.0
@@ -30,7 +30,7 @@ def rule_curve(rule: Rule, old_probability: float = OLD_PROBABILITY) -> dict[str
 
     `ratio` holds the ratios; `positive` and `negative` (Â = +1 and −1) hold, at each ratio, `gradient` (Â·w, the
     derivative of what is maximized in the token's log-prob) and `surrogate` (what has this gradient, Â at r = 1: with
-    bounds r̃·Â). `old_probability` is the token's, or None where the rule does not depend on it.
+    bounds r̃·Â). `old_probability` is the token's, or None if the rule does not depend on it.
     """
     searched = torch.linspace(LOWEST, 1 / old_probability, SEARCHED, dtype=torch.float64)
     found = [each for side in (1.0, -1.0) for each in _events(rule, searched, side, old_probability)]

@@ -3,14 +3,14 @@
 from collections.abc import Iterable
 
 QUADRANTS = ("q1", "q2", "q3", "q4")
-"""Of (Â, r), as metrics name them; `abcgrpo.quadrants` has their bounds."""
+"""Quadrants of (Â, r), as metrics name them; `abcgrpo.quadrants` has their bounds."""
 
 
 def clip_shares(counts: Iterable[Iterable[float]]) -> tuple[float, ...] | None:
     """Each quadrant's share of the clip events, averaged over the steps that have any.
 
     Steps without an event (the first mini-batch after a rollout, where r = 1) are left out rather than counted as
-    zero. None where no step has an event.
+    zero. None if no step has an event.
 
     Args:
         counts: (steps, 4), events per optimizer step and quadrant; fractions of all tokens serve as well, and so do a

@@ -38,6 +38,6 @@ def require_modules(what: str, modules: Sequence[str], extras: str) -> None:
     missing = [module for module in dict.fromkeys(modules) if find_spec(module) is None]
     if missing:
         raise UserError(
-            f"{what} needs what is not installed here ({', '.join(missing)}). Install it with: "
+            f"{what} needs packages that are not installed ({', '.join(missing)}). Install them with: "
             f"pip install 'abcgrpo[{extras}]'"
         )

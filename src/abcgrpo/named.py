@@ -110,7 +110,9 @@ def import_path(thing: Any) -> str:
 def _imported(path: str, kind: str, where: str) -> Any:
     module_name, _, attribute = path.replace(":", ".").rpartition(".")
     if not (module_name and attribute) or module_name.startswith("."):
-        raise UserError(f"{where}: {path!r} is no import path. Write `module.object`, such as `my_module.my_{kind}`.")
+        raise UserError(
+            f"{where}: {path!r} is not an import path. Write `module.object`, such as `my_module.my_{kind}`."
+        )
     if str(Path.cwd()) not in sys.path:  # the command's own process does not search it
         sys.path.insert(0, str(Path.cwd()))
     try:

@@ -11,7 +11,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from abcgrpo.boundaries import Boundaries
+from abcgrpo.rules.abc_grpo import Boundaries
 from abcgrpo.rules.rule import Rule
 from abcgrpo.tokens import RatioLevel, importance_ratio, masked, per_token, same_shape, token_counts, tokens_of
 

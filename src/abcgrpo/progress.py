@@ -42,7 +42,24 @@ def bars(time_left: rich.progress.ProgressColumn | None = None) -> rich.progress
     )
 
 
-class Progress:
+class Display:
+    """Progress bars that are on the screen from the beginning of a `with` block to its end, where there are any."""
+
+    _bars: rich.progress.Progress | None
+
+    def __enter__(self) -> Self:
+        if self._bars:
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bars:
+            self._bars.stop()
+
+
+class Progress(Display):
     """How far a piece of work is, what it last reported, and how long it will still take."""
 
     def __init__(self, name: str, total: int) -> None:
@@ -54,18 +71,8 @@ class Progress:
         self._tenth_shown = 0
         self._file = Path(os.environ[PROGRESS_FILE]) if PROGRESS_FILE in os.environ else None
         self._bars = bars() if self._file is None and sys.stderr.isatty() else None
-
-    def __enter__(self) -> Self:
         if self._bars:
-            self._bars.start()
-            self._task = self._bars.add_task(self.name, total=self.total, note="")
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bars:
-            self._bars.stop()
+            self._task = self._bars.add_task(name, total=total, note="")
 
     def advance_to(self, done: int, note: str | None = None) -> None:
         """`done` of `total` is finished; `note` is shown beside it until there is another."""

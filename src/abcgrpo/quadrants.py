@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from abcgrpo.boundaries import Boundaries
+from abcgrpo.rules.abc_grpo import Boundaries
 from abcgrpo.tokens import per_token
 
 

@@ -63,7 +63,7 @@ def checkpoints_in(directory: Path) -> list[Path]:
 
 
 def differences(known: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
-    """In which settings a run that is there is another one than is wanted, each as "name was A, is B".
+    """The settings in which an existing run differs from the wanted one, each as "name was A, is B".
 
     Both are compared as JSON has them; a setting that one of them lacks is None there. An empty list: the same run.
     """

@@ -8,7 +8,7 @@ import torch
 
 from abcgrpo import Boundaries, policy_loss
 from abcgrpo.advantages import Groups, resolve_estimator
-from benchmarks.gradient_variance import compare, jackknife, variance
+from measurements.gradient_variance import compare, jackknife, variance
 
 LOGIT = 0.4
 

@@ -51,3 +51,7 @@ def test_misuse_is_refused():
             group_advantages(rewards, size)
     with pytest.raises(ValueError, match="scale"):
         group_advantages(torch.zeros(4), 2, "variance")
+    with pytest.raises(
+        ValueError, match=r"rewards must be a tensor of shape \(N,\), got list: torch\.tensor\(rewards\)"
+    ):
+        group_advantages([1.0, 0.0], 2)  # type: ignore[arg-type]

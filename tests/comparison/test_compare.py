@@ -1,9 +1,6 @@
 """The comparison of evaluations: what is paired, what the family is, and the rule."""
 
-import sys
 from dataclasses import replace
-from importlib import import_module
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +8,7 @@ import pytest
 from abcgrpo.comparison.compare import COVERS_ALL, COVERS_EVALUATION, Scores, against_one, compare, limits, paired
 from abcgrpo.evaluation.intervals import of_differences
 from abcgrpo.evaluation.metrics import average, pass_at_k
+from measurements import comparison_coverage as simulation
 
 SAMPLES = 16
 METRICS = ("avg@4", "pass@2", "pass@4")
@@ -218,19 +216,11 @@ def test_several_benchmarks_are_one_family():
 def test_what_is_said_before_an_experiment_is_run():
     assert "evaluation noise only" in limits(2, 2)
     assert "is 0.0625, 0.375 after Holm's correction over 6" in limits(5, 6)
-    assert "it takes 8 seeds" in limits(5, 6)
+    assert "another verdict needs 8 seeds" in limits(5, 6)
     assert limits(8, 6) is None
 
 
-@pytest.fixture
-def simulation(monkeypatch):
-    """`benchmarks/comparison_coverage.py`, whose tables are in docs/comparison.md."""
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
-    monkeypatch.delitem(sys.modules, "comparison_coverage", raising=False)
-    return import_module("comparison_coverage")
-
-
-def test_an_effect_that_clusters_of_six_share_gives_no_false_verdicts_where_they_are_counted(simulation):
+def test_an_effect_that_clusters_of_six_share_gives_no_false_verdicts_where_they_are_counted():
     """Experiments with three arms that are no better, of which at most 5% may hold a verdict."""
     setting = simulation.SETTINGS["no difference, clusters share 0.3"]
     counted, ignored = (1 - simulation.verdicts(setting, 4, 8, 30, 500, each)["none"] for each in (True, False))
@@ -238,7 +228,7 @@ def test_an_effect_that_clusters_of_six_share_gives_no_false_verdicts_where_they
     assert ignored > 0.25
 
 
-def test_three_seeds_on_many_questions_are_covered(simulation):
+def test_three_seeds_on_many_questions_are_covered():
     """With MS_seeds alone in the degrees of freedom it is 91 to 93%."""
     average, passes = simulation.coverage(simulation.SETTINGS["no difference, as in the study"], 3, 128, 2000)
     assert average["used"] == pytest.approx(0.95, abs=0.02)
@@ -246,7 +236,7 @@ def test_three_seeds_on_many_questions_are_covered(simulation):
 
 
 @pytest.mark.slow
-def test_a_small_run_of_the_simulation(simulation):
+def test_a_small_run_of_the_simulation():
     """Bounds wide enough for 400 draws."""
     settings, coverage, verdicts = simulation.SETTINGS, simulation.coverage, simulation.verdicts
     names = ("no difference, as in the study", "a difference, seeds vary more")

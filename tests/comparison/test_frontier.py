@@ -1,14 +1,11 @@
 """Arms at equal Avg@k: where a run crosses the level, and the interval of Pass@k there."""
 
-import sys
-from importlib import import_module
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from abcgrpo.comparison.compare import Scores
 from abcgrpo.comparison.frontier import at_equal_average, common_level, crossing
+from measurements import frontier_coverage as simulation
 
 QUESTIONS = [f"q{number}" for number in range(40)]
 
@@ -81,11 +78,8 @@ def test_the_level_that_is_chosen():
     assert common_level([], "avg") is None
 
 
-def test_where_seeds_vary_the_interval_at_a_chosen_level_holds_the_truth(monkeypatch):
-    """A small run of `benchmarks/frontier_coverage.py`, in the setting whose truth one run alone would miss by far."""
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
-    monkeypatch.delitem(sys.modules, "frontier_coverage", raising=False)
-    simulation = import_module("frontier_coverage")
+def test_where_seeds_vary_the_interval_at_a_chosen_level_holds_the_truth():
+    """A small run, in the setting whose truth one run alone would miss by far."""
     arms = simulation.SETTINGS["seeds vary more"]
     found = simulation.coverage(arms, 5, 40, 100, chosen=True)
     assert found["reached"] == 1.0

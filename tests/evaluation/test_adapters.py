@@ -15,8 +15,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from abcgrpo.errors import UserError
 from abcgrpo.evaluation.adapters import base_of, load_with_adapter, tokenizer_place, whole_model
-from abcgrpo.evaluation.evaluate import Plan, evaluate, fingerprint
+from abcgrpo.evaluation.evaluate import evaluate, fingerprint
 from abcgrpo.evaluation.models import named_models
+from abcgrpo.evaluation.options import EvaluationOptions
 from abcgrpo.evaluation.samplers import open_sampler
 from abcgrpo.evaluation.samplers.local import TransformersSampler
 from abcgrpo.evaluation.sampling import Sampling
@@ -216,12 +217,12 @@ def test_an_evaluation_goes_on_when_the_base_has_moved(tmp_path):
     shutil.copytree(BASE_MODEL, base)
     adapter = adapter_in(tmp_path / "adapter", base)
     benchmark = load_benchmark("countdown", None, 3)
-    plan = Plan(Sampling(max_new_tokens=16), samples=2)
-    evaluate(str(adapter), benchmark, plan, tmp_path / "samples")
+    options = EvaluationOptions(max_new_tokens=16, samples=2)
+    evaluate(str(adapter), benchmark, options, tmp_path / "samples")
     drawn = (tmp_path / "samples" / SAMPLES).read_bytes()
     shutil.move(base, tmp_path / "moved")
     with pytest.raises(UserError, match="which is not here"):
-        evaluate(str(adapter), benchmark, plan, tmp_path / "samples")
+        evaluate(str(adapter), benchmark, options, tmp_path / "samples")
     record_base(adapter, str(tmp_path / "moved"))
-    evaluate(str(adapter), benchmark, plan, tmp_path / "samples")
+    evaluate(str(adapter), benchmark, options, tmp_path / "samples")
     assert (tmp_path / "samples" / SAMPLES).read_bytes() == drawn

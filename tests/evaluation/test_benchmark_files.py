@@ -5,10 +5,11 @@ import json
 import pytest
 
 from abcgrpo.errors import UserError
-from abcgrpo.evaluation.evaluate import Plan, evaluate
+from abcgrpo.evaluation.evaluate import evaluate
+from abcgrpo.evaluation.options import EvaluationOptions
 from abcgrpo.evaluation.results import Metrics, results
 from abcgrpo.evaluation.samplers import Sampler
-from abcgrpo.evaluation.sampling import Sample, Sampling
+from abcgrpo.evaluation.sampling import Sample
 from abcgrpo.tasks.benchmarks import load_benchmark
 
 GOOD = json.dumps({"problem": "What is 1 + 1?", "answer": "2"}) + "\n"
@@ -51,8 +52,8 @@ def test_clusters_of_a_file_reach_intervals_and_notes(tmp_path):
         for n in range(12)
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    plan = Plan(Sampling(), samples=4, sampler="transformers", batch_size=48)
-    evaluation = evaluate("countdown-base", load_benchmark(str(path)), plan, tmp_path / "out", lambda *_: Constant())
+    options = EvaluationOptions(samples=4, batch_size=48)
+    evaluation = evaluate("countdown-base", load_benchmark(str(path)), options, tmp_path / "out", lambda *_: Constant())
     assert sorted(set(evaluation.clusters)) == [f"sheet {n}" for n in range(6)]
     benchmark = load_benchmark(str(path))
     problems = {problem: row["cluster"] for problem, row in zip(benchmark.ids, benchmark.rows, strict=True)}

@@ -47,7 +47,7 @@ def test_ctrl_c_loses_no_answer(tmp_path):
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "The same command" in errors
+    assert "Give the same command again" in errors
     assert "Traceback" not in errors
     before = lines(kept)
     assert 3 <= len(before) < 512

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from abcgrpo.errors import UserError
-from abcgrpo.evaluation.evaluate import Plan, default_sampling, evaluate, prompt_hash
+from abcgrpo.evaluation.evaluate import evaluate, prompt_hash, sampling_of
 from abcgrpo.evaluation.growth import blocks
+from abcgrpo.evaluation.options import EvaluationOptions
 from abcgrpo.evaluation.results import Metrics, powers_of_two, results
-from abcgrpo.evaluation.sampling import Sampling, plan_batches
+from abcgrpo.evaluation.sampling import Sampling, request_batches
 from abcgrpo.evaluation.store import SAMPLES, SETTINGS, SampleStore, read_evaluation
 from abcgrpo.files import read_json_lines
 from abcgrpo.tasks import get_task
@@ -19,13 +20,13 @@ from abcgrpo.tasks.benchmarks import load_benchmark
 from abcgrpo.tasks.countdown import TASK, verify
 
 BENCHMARK = load_benchmark("countdown", questions=6)
-PLAN = Plan(Sampling(max_new_tokens=48), samples=8, batch_size=16)
+OPTIONS = EvaluationOptions(max_new_tokens=48, samples=8, batch_size=16)
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     directory = tmp_path_factory.mktemp("evaluation")
-    evaluate("countdown-base", BENCHMARK, PLAN, directory)
+    evaluate("countdown-base", BENCHMARK, OPTIONS, directory)
     return directory
 
 
@@ -53,7 +54,7 @@ def test_an_interrupted_evaluation_ends_as_an_undisturbed_one(undisturbed, tmp_p
         (tmp_path / path.name).write_bytes(path.read_bytes())
     lines = (undisturbed / SAMPLES).read_text().splitlines(keepends=True)
     (tmp_path / SAMPLES).write_text("".join(lines[:kept]) + lines[kept][:20])  # killed in the middle of a line
-    evaluate("countdown-base", BENCHMARK, PLAN, tmp_path)
+    evaluate("countdown-base", BENCHMARK, OPTIONS, tmp_path)
     assert sorted((tmp_path / SAMPLES).read_text().splitlines()) == sorted(line.rstrip("\n") for line in lines)
 
 
@@ -63,14 +64,13 @@ def test_finished_samples_are_neither_drawn_nor_graded_again(undisturbed):
 
     before = (undisturbed / SAMPLES).read_bytes()
     task = dataclasses.replace(BENCHMARK.task, grade=never)
-    evaluate("countdown-base", dataclasses.replace(BENCHMARK, task=task), PLAN, undisturbed, opened=never)
+    evaluate("countdown-base", dataclasses.replace(BENCHMARK, task=task), OPTIONS, undisturbed, opened=never)
     assert (undisturbed / SAMPLES).read_bytes() == before
 
 
 OTHERS = {
-    "temperature": {"sampling": Sampling(max_new_tokens=48, temperature=0.7)},
-    "seed": {"sampling": Sampling(max_new_tokens=48, seed=1)},
-    "prompt_template": {"template": BENCHMARK.task.template.changed("{problem}\n")},
+    "temperature": {"temperature": 0.7},
+    "seed": {"seed": 1},
     "batch_size": {"batch_size": 8},
     "samples": {"samples": 7},
 }
@@ -80,8 +80,14 @@ OTHERS = {
 def test_other_settings_are_not_mixed_in(undisturbed, name, change):
     before = (undisturbed / SAMPLES).read_bytes()
     with pytest.raises(UserError, match=name):
-        evaluate("countdown-base", BENCHMARK, dataclasses.replace(PLAN, **change), undisturbed)
+        evaluate("countdown-base", BENCHMARK, OPTIONS.model_copy(update=change), undisturbed)
     assert (undisturbed / SAMPLES).read_bytes() == before
+
+
+def test_another_prompt_is_not_mixed_in(undisturbed):
+    other = BENCHMARK.task.template.changed("{problem}\n")
+    with pytest.raises(UserError, match="prompt_template"):
+        evaluate("countdown-base", BENCHMARK, OPTIONS, undisturbed, template=other)
 
 
 def test_another_model_or_other_questions_are_not_mixed_in(undisturbed, tmp_path):
@@ -92,16 +98,16 @@ def test_another_model_or_other_questions_are_not_mixed_in(undisturbed, tmp_path
     content = json.loads((tmp_path / "generation_config.json").read_text())
     (tmp_path / "generation_config.json").write_text(json.dumps(content | {"temperature": 0.9}))
     with pytest.raises(UserError, match="model_fingerprint"):
-        evaluate(str(tmp_path), BENCHMARK, PLAN, undisturbed)
+        evaluate(str(tmp_path), BENCHMARK, OPTIONS, undisturbed)
     with pytest.raises(UserError, match="questions_sha256"):
-        evaluate("countdown-base", load_benchmark("countdown", questions=5), PLAN, undisturbed)
+        evaluate("countdown-base", load_benchmark("countdown", questions=5), OPTIONS, undisturbed)
 
 
 def test_two_processes_do_not_add_to_the_same_samples(undisturbed):
     with (undisturbed / ".lock").open("w") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         with pytest.raises(UserError, match="Another process"):
-            evaluate("countdown-base", BENCHMARK, PLAN, undisturbed)
+            evaluate("countdown-base", BENCHMARK, OPTIONS, undisturbed)
 
 
 def test_samples_that_are_strange_or_doubled_are_refused(tmp_path):
@@ -161,7 +167,7 @@ def test_every_figure_of_a_small_evaluation(tmp_path):
     notes = " ".join(content["notes"])
     assert "stopped 1 comparisons" in notes
     assert "cannot be parsed: c" in notes
-    assert "no more than whether any" in notes
+    assert "only says whether any" in notes
     first = results({"bench": {"model": evaluation}}, Metrics(2, [1, 2], "first-k"))
     assert first["benchmarks"]["bench"]["models"]["model"]["pass@1"]["value"] == 0.0  # its first sample is wrong
     assert any("first k samples" in note for note in first["notes"])
@@ -198,21 +204,20 @@ def test_more_k_than_samples_and_unknown_estimators_are_refused():
 
 def test_a_plan_holds_every_sample_once_with_a_seed_of_its_own():
     problems = ["ccccc", "aaa", "bbbbbbbbb", "ddd"]
-    plan = plan_batches(problems, blocks(4, 5), batch_size=7, seed=0)
+    plan = request_batches(problems, blocks(4, 5), batch_size=7, seed=0)
     requests = [request for batch in plan for request in batch]
     assert sorted((r.question, r.sample) for r in requests) == [(q, s) for q in range(4) for s in range(5)]
     assert len({request.seed for request in requests}) == 20
     assert [len(batch) for batch in plan] == [7, 7, 6]
     assert [request.question for request in plan[0]] == [1] * 5 + [3] * 2
-    assert plan == plan_batches(problems, blocks(4, 5), 7, 0) != plan_batches(problems, blocks(4, 5), 7, 1)
+    assert plan == request_batches(problems, blocks(4, 5), 7, 0) != request_batches(problems, blocks(4, 5), 7, 1)
 
 
 def test_sampling_defaults_and_options_without_effect():
-    assert default_sampling(get_task("mathematics"), {}, 3) == Sampling(0.6, 0.95, 20, 4096, 3)
-    assert default_sampling(get_task("mathematics"), {"temperature": 0.0, "top_p": None}, 0) == Sampling(
-        0.0, 1.0, 0, 4096, 0
-    )
+    mathematics = get_task("mathematics")
+    assert sampling_of(mathematics, EvaluationOptions(seed=3)) == Sampling(0.6, 0.95, 20, 4096, 3)
+    assert sampling_of(mathematics, EvaluationOptions(temperature=0)) == Sampling(0.0, 1.0, 0, 4096, 0)
     with pytest.raises(UserError, match="no effect"):
-        default_sampling(get_task("mathematics"), {"temperature": 0.0, "top_p": 0.9}, 0)
+        sampling_of(mathematics, EvaluationOptions(temperature=0, top_p=0.9))
     with pytest.raises(UserError, match="top_p"):
         Sampling(top_p=0.0)

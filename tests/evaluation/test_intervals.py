@@ -16,7 +16,7 @@ from abcgrpo.evaluation.intervals import (
     unseen_variance,
 )
 from abcgrpo.evaluation.metrics import pass_at_k
-from benchmarks.coverage import coverage, coverage_of_differences
+from measurements.coverage import coverage, coverage_of_differences
 
 
 def test_shares_of_0_and_1_have_wilsons_interval_with_students_quantile():

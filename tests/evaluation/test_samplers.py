@@ -14,8 +14,9 @@ from types import SimpleNamespace
 import pytest
 
 from abcgrpo.errors import UserError
-from abcgrpo.evaluation.evaluate import Plan, evaluate
-from abcgrpo.evaluation.samplers import LastSampler, open_sampler, prompt_tokens
+from abcgrpo.evaluation.evaluate import evaluate
+from abcgrpo.evaluation.options import EvaluationOptions
+from abcgrpo.evaluation.samplers import LastSampler, open_sampler
 from abcgrpo.evaluation.samplers.local import TransformersSampler
 from abcgrpo.evaluation.samplers.server import ServerSampler
 from abcgrpo.evaluation.sampling import Sample, Sampling
@@ -23,7 +24,7 @@ from abcgrpo.evaluation.store import SAMPLES
 from abcgrpo.files import read_json_lines
 from abcgrpo.tasks.benchmarks import load_benchmark
 from abcgrpo.tasks.countdown import BASE_MODEL
-from abcgrpo.tasks.prompts import BARE
+from abcgrpo.tasks.prompts import BARE, prompt_tokens
 
 GREEDY = Sampling(temperature=0, max_new_tokens=48)
 QUESTION = "2,3,4:9>"
@@ -153,10 +154,10 @@ def served(tmp_path_factory):
 
 def test_a_server_answers_as_the_model_does_here(served, tmp_path):
     benchmark = load_benchmark("countdown", questions=4)
-    options = {"url": served, "concurrency": 3, "timeout": 600.0}
-    remote = Plan(GREEDY, samples=2, sampler="server", options=options, batch_size=4)
+    greedy: dict = {"temperature": 0, "max_new_tokens": 48, "samples": 2, "batch_size": 4}
+    remote = EvaluationOptions(**greedy, server=served, concurrency=3, timeout=600.0)
     there = evaluate(str(BASE_MODEL), benchmark, remote, tmp_path / "server")
-    here = evaluate("countdown-base", benchmark, Plan(GREEDY, samples=2, batch_size=4), tmp_path / "local")
+    here = evaluate("countdown-base", benchmark, EvaluationOptions(**greedy), tmp_path / "local")
     texts = [
         sorted((line["problem"], line["sample"], line["text"]) for line in read_json_lines(tmp_path / where / SAMPLES))
         for where in ("server", "local")

@@ -9,7 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from abcgrpo.errors import UserError
-from abcgrpo.evaluation.evaluate import Plan, evaluate
+from abcgrpo.evaluation.evaluate import evaluate
+from abcgrpo.evaluation.options import EvaluationOptions
 from abcgrpo.evaluation.samplers import server as module
 from abcgrpo.evaluation.samplers.server import ServerSampler
 from abcgrpo.evaluation.sampling import Sample, Sampling
@@ -18,6 +19,7 @@ from abcgrpo.files import read_json, read_json_lines
 from abcgrpo.tasks.benchmarks import load_benchmark
 
 SAMPLING = Sampling(temperature=1.0, max_new_tokens=48)
+EVALUATION: dict = {"max_new_tokens": 48, "samples": 2, "batch_size": 6}
 USAGE = {"prompt_tokens": 1, "completion_tokens": 3, "total_tokens": 4}
 CHOICE = {"index": 0, "finish_reason": "stop", "text": "A", "message": {"role": "assistant", "content": "A"}}
 
@@ -131,8 +133,7 @@ def test_what_passes_is_tried_again(broken, failure, prompt):
 def test_what_does_not_pass_is_said_and_the_answers_so_far_are_kept(broken, failure, tmp_path):
     """Of 3 problems × 2 samples in one batch one answer never comes. The five others are kept; the run then goes on."""
     benchmark = load_benchmark("countdown", questions=3)
-    options = {"url": broken.url, "retries": 1, "timeout": limit(failure), "concurrency": 2}
-    plan = Plan(SAMPLING, samples=2, sampler="server", options=options, batch_size=6)
+    options = EvaluationOptions(**EVALUATION, server=broken.url, retries=1, timeout=limit(failure), concurrency=2)
     refused = []
 
     def one_never(number, body):
@@ -142,13 +143,13 @@ def test_what_does_not_pass_is_said_and_the_answers_so_far_are_kept(broken, fail
 
     broken.behave = one_never
     with pytest.raises(UserError, match=r"127\.0\.0\.1.*2 tries"):
-        evaluate("m", benchmark, plan, tmp_path)
+        evaluate("m", benchmark, options, tmp_path)
     kept = list(read_json_lines(tmp_path / SAMPLES))
     assert 4 <= len(kept) <= 5
     assert refused[0] not in [line["seed"] for line in kept]
     before = broken.requests
     broken.behave = lambda number, body: (200, JSON, reply())
-    finished = evaluate("m", benchmark, plan, tmp_path)
+    finished = evaluate("m", benchmark, options, tmp_path)
     assert broken.requests - before == 6 - len(kept)
     lines = list(read_json_lines(tmp_path / SAMPLES))
     assert lines[: len(kept)] == kept
@@ -158,11 +159,10 @@ def test_what_does_not_pass_is_said_and_the_answers_so_far_are_kept(broken, fail
 
 def test_a_refusal_ends_at_once_and_keeps_what_came(broken, tmp_path):
     benchmark = load_benchmark("countdown", questions=3)
-    options = {"url": broken.url, "retries": 9, "concurrency": 1}
-    plan = Plan(SAMPLING, samples=2, sampler="server", options=options, batch_size=6)
+    options = EvaluationOptions(**EVALUATION, server=broken.url, retries=9, concurrency=1)
     broken.behave = lambda number, body: (200, JSON, reply()) if number < 4 else (400, JSON, b'{"error": "too long"}')
     with pytest.raises(UserError, match=r"status 400.*too long"):
-        evaluate("m", benchmark, plan, tmp_path)
+        evaluate("m", benchmark, options, tmp_path)
     assert broken.requests == 4  # no retry, and no further request
     assert len(list(read_json_lines(tmp_path / SAMPLES))) == 3
 
@@ -181,13 +181,12 @@ def test_the_limit_grows_with_the_length_of_answers():
 def test_an_evaluation_that_failed_before_its_first_sample_goes_on_with_other_settings(broken, tmp_path):
     """As the message of the failure advises: the server refuses top_k, so it is left out."""
     benchmark = load_benchmark("countdown", questions=2)
-    options = {"url": broken.url}
     broken.behave = lambda number, body: (422, JSON, b"{}") if "top_k" in body else (200, JSON, reply())
-    first = Plan(Sampling(max_new_tokens=8, top_k=5), samples=1, sampler="server", options=options)
+    first = EvaluationOptions(samples=1, max_new_tokens=8, top_k=5, server=broken.url)
     with pytest.raises(UserError, match="status 422"):
         evaluate("m", benchmark, first, tmp_path)
     assert read_json(tmp_path / SETTINGS)["sampling"]["top_k"] == 5
-    evaluate("m", benchmark, Plan(Sampling(max_new_tokens=8), 1, "server", options), tmp_path)
+    evaluate("m", benchmark, first.model_copy(update={"top_k": None}), tmp_path)
     assert read_json(tmp_path / SETTINGS)["sampling"]["top_k"] == 0
     with pytest.raises(UserError, match="other settings"):
         evaluate("m", benchmark, first, tmp_path)

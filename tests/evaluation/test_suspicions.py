@@ -1,11 +1,12 @@
 """A whole evaluation that says nothing is said so."""
 
+import math
 from collections import Counter
 
 import numpy as np
 import pytest
 
-from abcgrpo.evaluation.results import Metrics, results, suspicions
+from abcgrpo.evaluation.results import Metrics, results, suspicion_of_training, suspicions
 from abcgrpo.evaluation.store import Evaluation
 
 
@@ -32,6 +33,19 @@ def test_what_is_suspicious(found, word):
     assert word in warning
     notes = results({"b": {"m": found}}, Metrics(2, [2]))["notes"]
     assert f"m on b: {warning}" in notes
+
+
+def test_a_trained_model_that_solves_nothing_is_no_base():
+    found, _ = CASES["nothing"]
+    ((base,), (trained,)) = suspicions(found), suspicions(found, trained=True)
+    assert base.startswith("NOTHING was solved. Training then has nothing to learn from")
+    assert trained.startswith("NOTHING was solved. Training had no signal")
+
+
+def test_a_reward_of_0_throughout():
+    assert "0 at EVERY logged step" in str(suspicion_of_training([0.0, 0.0]))
+    for rewards in ([], [0.0, 0.1], [0.0, -0.1], [math.nan, 0.0]):
+        assert suspicion_of_training(rewards) is None
 
 
 def test_a_single_right_answer_is_none():

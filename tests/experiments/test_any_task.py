@@ -10,6 +10,7 @@ from abcgrpo.errors import UserError
 from abcgrpo.files import read_json, read_json_lines
 from abcgrpo.tasks import BASES, get_task
 from tests.experiments.in_process import command, in_process  # noqa: F401
+from tests.tiny import TINY_SECTION
 
 EXPERIMENT = """
 model_name_or_path: {base}
@@ -20,20 +21,7 @@ arms:
   GRPO: {{rule: grpo}}
   ABC-GRPO: {{}}
 evaluation: {{questions: 4, samples: {samples}, pass_at_k: [2]{evaluation}}}
-training:
-  per_device_train_batch_size: 16
-  steps_per_generation: 2
-  num_generations: 8
-  max_completion_length: 24
-  max_steps: 2
-  learning_rate: 1e-4
-  use_cpu: true
-  bf16: false
-  gradient_checkpointing: false
-  dataloader_pin_memory: false
-  logging_steps: 1
-  save_steps: 2
-  save_only_model: true
+{training}  use_cpu: true
 """
 
 LETTERS = """
@@ -56,7 +44,7 @@ def sums(completions, trainer_state=None, **columns):
 
 def run(directory: Path, base: str, task: str, evaluation: str = "", samples: int = 4, extra: str = ""):
     """The result of the command, and its report."""
-    content = EXPERIMENT.format(base=base, task=task, evaluation=evaluation, samples=samples)
+    content = EXPERIMENT.format(base=base, task=task, evaluation=evaluation, samples=samples, training=TINY_SECTION)
     (directory / "mine.yaml").write_text(content + extra)
     result = command("run", "mine.yaml")
     assert result.exception is None, result.output
@@ -115,7 +103,7 @@ def test_reasoning_gym_with_a_base_that_solves_nothing(in_process):  # noqa: F81
     warning = "EVERY answer ended in no_answer"
     assert f"WARNING. The base: {warning}" in result.stderr
     assert result.stderr.index(warning) < result.stderr.index("GRPO, seed 0")
-    assert "training has no signal" in (in_process / "runs/mine/arms/GRPO/seed-0/log.txt").read_text()
+    assert "training has nothing to learn from" in (in_process / "runs/mine/arms/GRPO/seed-0/log.txt").read_text()
     (said,) = [sentence for sentence in report["verdict"] if warning in sentence]
     assert "the base" in said.partition(" on reasoning-gym-gcd: ")[0]
 
@@ -140,7 +128,7 @@ def test_a_corrected_reward_keeps_the_bases_answers(in_process):  # noqa: F811
     (in_process / "my_letters.py").write_text(LETTERS)
     rewards = in_process / "my_rewards_of_letters.py"
     (in_process / "mine.yaml").write_text(
-        EXPERIMENT.format(base="countdown-base", task="my_letters.py", evaluation="", samples=4)
+        EXPERIMENT.format(base="countdown-base", task="my_letters.py", evaluation="", samples=4, training=TINY_SECTION)
         + "reward_funcs: [my_rewards_of_letters.sums]\n"
     )
 
@@ -160,7 +148,7 @@ def test_a_corrected_reward_keeps_the_bases_answers(in_process):  # noqa: F811
 
     result = result_with("+", wrong=False)
     assert result.exception is None, result.output
-    assert "the code that grades is another, and answers are graded again." in result.stderr
+    assert "the grading code has changed, and answers are graded again." in result.stderr
     assert "16 answers are graded again" in (in_process / "runs/mine/base/log.txt").read_text()
     after = list(read_json_lines(base / "samples.jsonl"))
     assert [line["text"] for line in after] == [line["text"] for line in before]

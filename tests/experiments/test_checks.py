@@ -2,19 +2,24 @@
 
 import json
 import re
+import shutil
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+from transformers import AutoConfig
 
 from abcgrpo import extras
 from abcgrpo.cli import main
 from abcgrpo.errors import UserError
+from abcgrpo.evaluation.samplers.local import TransformersSampler
+from abcgrpo.evaluation.sampling import Sampling
 from abcgrpo.experiments.checks import check_experiment
 from abcgrpo.experiments.jobs.job import reason
 from abcgrpo.experiments.jobs.runner import ExperimentRunner
 from abcgrpo.experiments.specification import read_experiment
+from abcgrpo.tasks import BASES
 
 EXPERIMENT = """
 model_name_or_path: countdown-base
@@ -36,12 +41,12 @@ evaluation: {questions: 4, samples: 4, pass_at_k: [2], max_new_tokens: 24}
 """
 TRAINING, EVALUATION = "training:\n", "evaluation: {questions: 4, samples: 4, pass_at_k: [2]"
 MISTAKES = {
-    "a threshold for all arms": ((TRAINING, "training:\n  eps_pos_low: 0.5\n"), "eps_pos_low would take the place"),
+    "a threshold for all arms": ((TRAINING, "training:\n  eps_pos_low: 0.5\n"), "eps_pos_low would replace"),
     "a reward that is not there": ((TRAINING, "reward_funcs: [nowhere.reward]\n" + TRAINING), "'nowhere.reward'"),
     "a reward that is no function": ((TRAINING, "reward_funcs: [math.pi]\n" + TRAINING), "float, not a function"),
     "k = 0": (("pass_at_k: [2]", "pass_at_k: [0, 2]"), "greater than or equal to 1"),
     "k twice": (("pass_at_k: [2]", "pass_at_k: [2, 2]"), "[2] are listed twice"),
-    "identical arms": (("ABC-GRPO: {rule: abc_grpo}", "ABC-GRPO: {rule: grpo}"), "'GRPO' and 'ABC-GRPO' are the same"),
+    "identical arms": (("ABC-GRPO: {rule: abc_grpo}", "ABC-GRPO: {rule: grpo}"), "'GRPO' and 'ABC-GRPO' are identical"),
     "a negative learning rate": ((TRAINING, "training:\n  learning_rate: -1e-5\n"), "learning_rate=-1e-05 is negative"),
     "no step": (("max_steps: 2", "max_steps: 0"), "max_steps=0 trains nothing"),
     "no epoch": (("max_steps: 2", "num_train_epochs: 0"), "num_train_epochs=0.0 trains nothing"),
@@ -52,7 +57,7 @@ MISTAKES = {
     "more problems in a rollout than there are": (("num_problems: 32", "num_problems: 3"), "takes 4 problems"),
     "more problems than can be made": (
         ("countdown\nnum_problems: 32", "base-conversion\nnum_problems: 30000"),
-        "num_problems=30000, task base-conversion: 30,000 different problems are more than there are",
+        "num_problems=30000, task base-conversion: there are fewer than 30,000 different problems",
     ),
     "a level that there is not": (
         (TRAINING, "training:\n  importance_sampling_level: tokens\n"), "not 'tokens'. Did you mean 'token'?"
@@ -60,13 +65,14 @@ MISTAKES = {
     "a loss that there is not": ((TRAINING, "training:\n  loss_type: foo\n"), "loss_type is one of"),
     "no such model": (("_path: countdown-base", "_path: ./nowhere"), "There is no model at ./nowhere"),
     "a data set of countdown": ((TRAINING, "dataset_name: a/b\n" + TRAINING), "dataset_name has no effect"),
-    "nothing saved": ((TRAINING, 'training:\n  save_strategy: "no"\n'), "would leave no model behind"),
+    "nothing saved": ((TRAINING, 'training:\n  save_strategy: "no"\n'), "would save no model"),
     "TRL's bound in an arm of ours": ((TRAINING, "training:\n  epsilon: 0.1\n"), "epsilon=0.1 has no effect"),
     "our threshold in TRL's arm": (
         ("{rule: grpo}", "{objective: trl, training: {eps_pos_low: 0.1}}"),
         "eps_pos_low is a threshold of ABC-GRPO",
     ),
     "no such benchmark": ((EVALUATION, EVALUATION + ", benchmark: aime42"), "no benchmark 'aime42'"),
+    "sampling without effect": ((EVALUATION, EVALUATION + ", temperature: 0, top_k: 5"), "top_k have no effect"),
     "more questions than there are": (
         (EVALUATION, EVALUATION.replace("4", "31", 1) + ", benchmark: FILE"), "has 30 problems, not 31"
     ),
@@ -74,7 +80,7 @@ MISTAKES = {
         (EVALUATION, "task: mathematics\n" + EVALUATION + ", benchmark: FILE"), "task mathematics needs dataset_name"
     ),
     "no such task": (("task: countdown", "task: countup"), "no task 'countup'. Did you mean 'countdown'?"),
-    "no such tracker": ((TRAINING, "training:\n  report_to: [wanbd]\n"), "report_to names no tracker"),
+    "no such tracker": ((TRAINING, "training:\n  report_to: [wanbd]\n"), "report_to names an unknown tracker"),
 }  # fmt: skip
 
 
@@ -118,7 +124,7 @@ def test_what_is_right_passes(tmp_path):
     [
         ((TRAINING, "training:\n  use_vllm: true\n"), "vLLM is not installed here"),
         ((TRAINING, "training:\n  report_to: [swanlab]\n"), "the tracker swanlab is not installed here"),
-        (("_path: countdown-base", "_path: nobody/nothing"), "'nobody/nothing' cannot be loaded"),
+        (("_path: countdown-base", "_path: nobody/nothing"), "`hf download nobody/nothing` says where it puts one"),
     ],
 )
 def test_what_only_this_machine_lacks_is_planned_and_not_run(tmp_path, monkeypatch, capsys, change, message):
@@ -136,6 +142,18 @@ def test_what_only_this_machine_lacks_is_planned_and_not_run(tmp_path, monkeypat
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_model_that_was_downloaded_before_is_found_without_the_hub(tmp_path, monkeypatch):
+    downloaded = tmp_path / "models--Qwen--Qwen3-1.7B-Base"
+    shutil.copytree(BASES["countdown-base"], downloaded / "snapshots" / "abc")
+    (downloaded / "refs").mkdir()
+    (downloaded / "refs" / "main").write_text("abc")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    (tmp_path / "mine.yaml").write_text(EXPERIMENT.replace("countdown-base", "Qwen/Qwen3-1.7B-Base"))
+    assert check_experiment(read_experiment(str(tmp_path / "mine.yaml"))) == []
+    sampler = TransformersSampler("Qwen/Qwen3-1.7B-Base", Sampling())
+    assert sampler.model.config.hidden_size == AutoConfig.from_pretrained(BASES["countdown-base"]).hidden_size
+
+
 RECIPE = "model_name_or_path: countdown-base\nnum_problems: 32\nper_device_train_batch_size: 16\nbf16: false\n"
 
 
@@ -143,13 +161,13 @@ RECIPE = "model_name_or_path: countdown-base\nnum_problems: 32\nper_device_train
     ("option", "message"),
     [
         (("--max_steps", "0"), "max_steps=0 trains nothing"),
-        (("--report_to", "wanbd"), "report_to names no tracker"),
+        (("--report_to", "wanbd"), "report_to names an unknown tracker"),
         (("--max_completion_length", "0"), "no room for an answer"),
         (("--use_vllm", "true"), "vLLM is not installed here"),
-        (("--save_strategy", "no"), "would leave no model behind"),
+        (("--save_strategy", "no"), "would save no model"),
         (
             ("--task", "base-conversion", "--num-problems", "30000"),
-            "four of five have come before. Ask for at most 9,625.",
+            "four of five draws repeat an earlier one. Ask for at most 9,625.",
         ),
         (("--loss_type", "foo"), "abcgrpo: loss_type is one of"),
         (("--model_name_or_path", "./nowhere"), "There is no model at ./nowhere"),
@@ -183,9 +201,9 @@ def test_a_failed_job_is_summed_up_by_its_error(tmp_path, monkeypatch):
 
 
 def test_a_job_that_was_killed_says_by_what(tmp_path):
-    assert reason(-9, tmp_path / "error.txt") == "was ended by SIGKILL; the system does so where memory runs out"
+    assert reason(-9, tmp_path / "error.txt") == "was ended by SIGKILL; the system does this when memory runs out"
     assert reason(-11, tmp_path / "error.txt") == "was ended by SIGSEGV"
-    assert reason(3, tmp_path / "error.txt") == "ended with exit code 3 and said no reason"
+    assert reason(3, tmp_path / "error.txt") == "ended with exit code 3 without a message"
 
 
 @pytest.mark.parametrize(
@@ -206,7 +224,7 @@ def test_a_bare_installation_names_the_extra(tmp_path, monkeypatch, capsys, word
     monkeypatch.chdir(tmp_path)
     assert run(monkeypatch, *words) == 2
     said = " ".join(capsys.readouterr().err.split())
-    assert f"({module}). Install it with: pip install 'abcgrpo[{extra}]'" in said
+    assert f"({module}). Install them with: pip install 'abcgrpo[{extra}]'" in said
     assert not list(tmp_path.iterdir())
 
 

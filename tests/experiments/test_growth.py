@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from abcgrpo.cli.evaluate import evaluate as evaluate_command
 from abcgrpo.errors import UserError
 from abcgrpo.experiments.growth import changes
 from abcgrpo.experiments.jobs.job import Worker
@@ -17,6 +16,7 @@ from abcgrpo.files import json_line, plain, read_json, write_json
 from abcgrpo.report.reading.records import load
 from abcgrpo.report.write import write
 from abcgrpo.tasks.countdown import BASE_MODEL
+from tests.experiments.in_process import command
 
 SMALL = {
     "model_name_or_path": "countdown-base",
@@ -37,8 +37,7 @@ class Here(Worker):
     """Jobs in this process: training leaves the base as its model, evaluation is real."""
 
     def command(self, job, place, *arguments):
-        kind, *rest = arguments
-        if kind == "train":
+        if arguments[0] == "train":
             checkpoint = job.training / "checkpoint-2"
             shutil.copytree(BASE_MODEL, checkpoint)
             (checkpoint / "notes.json").write_text(json.dumps([job.name]))  # a model of its own
@@ -46,28 +45,9 @@ class Here(Worker):
             manifest = {"recipe": job.recipe, "status": "finished", "steps": 2, "seconds": 1.0, "tokens": 1}
             write_json(job.training / "run.json", manifest)
         else:
-            options = dict(
-                each.removeprefix("--").split("=", 1) for each in rest if each.startswith("--") and "=" in each
-            )
-            models = rest[: len(rest) - len(options) - 2]
-            evaluate_command(
-                models,
-                benchmarks=[options["benchmarks"]],
-                output=Path(rest[-1]),
-                samples=int(options["samples"]),
-                questions=int(options["questions"]),
-                temperature=1.0,
-                top_p=1.0,
-                top_k=0,
-                max_new_tokens=8,
-                batch_size=512,
-                data=None,
-                server=None,
-                checkpoints=None,
-                sampler="transformers",
-                prompt_template=None,
-                prompt_form=None,
-            )
+            result = command(*arguments)
+            if result.exception is not None:
+                raise result.exception
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -148,10 +128,10 @@ def test_the_same_again_is_no_change(grown):
         ({"seeds": [1]}, "seeds 2, 3 left out"),
         ({"arms": SMALL["arms"]}, "arm dual-clip is left out"),
         ({"arms": {"ABC-GRPO": {}, **LARGE["arms"]}}, "compared with, was GRPO, is ABC-GRPO"),
-        ({"arms": LARGE["arms"] | {"ABC-GRPO": {"boundaries": {"eps_pos_low": 0.3}}}}, "arm ABC-GRPO is another"),
+        ({"arms": LARGE["arms"] | {"ABC-GRPO": {"boundaries": {"eps_pos_low": 0.3}}}}, "arm ABC-GRPO has changed"),
         ({"training": {"max_steps": 3}}, "training was {'max_steps': 2}, is {'max_steps': 3}"),
         ({"num_problems": 64}, "num_problems was 32, is 64"),
-        ({"conditions": {"fresh": {"steps_per_generation": 1}}}, "the runs that are there have none"),
+        ({"conditions": {"fresh": {"steps_per_generation": 1}}}, "the existing runs have none"),
         ({"evaluation": LARGE["evaluation"] | {"samples": 16}}, "samples was 32, is 16"),
         ({"evaluation": LARGE["evaluation"] | {"seed": 1}}, "evaluation: seed was 0, is 1"),
     ],

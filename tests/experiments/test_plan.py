@@ -21,9 +21,9 @@ def text(chosen: Experiment, output: Path) -> str:
 
 def test_five_seeds_cannot_conclude(tmp_path):
     said = text(experiment(5), tmp_path / "out")
-    assert "Smallest p-value that can come out: 0.0625, 0.125 after Holm" in said
+    assert "Smallest possible p-value: 0.0625, 0.125 after Holm" in said
     assert "CANNOT CONCLUDE" in said
-    assert "it takes 7 seeds" in said
+    assert "another verdict needs 7 seeds" in said
     assert "Detectable" not in said
     assert not (tmp_path / "out").exists()
 
@@ -51,7 +51,7 @@ def test_time_by_finished_runs(tmp_path, monkeypatch):
         write_json(job / "training" / "run.json", {"status": "finished", "seconds": seconds})
         write_json(job / "evaluated.json", {"models": [], "seconds": 60.0})
     # Two runs took 180 s each; 14 are left, two at a time.
-    assert "Time: about 21 min for the runs that are left, 14 of 16" in text(experiment(8), tmp_path)
+    assert "Time: about 21 min for the 14 of 16 runs that are left" in text(experiment(8), tmp_path)
 
 
 def jobs(count: int, **resources) -> list[Job]:

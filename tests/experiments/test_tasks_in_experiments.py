@@ -1,11 +1,14 @@
 """What an experiment takes from its task: sampling, grader and rewards of the evaluation; mistakes told at once."""
 
 import pytest
+import typer
 
+from abcgrpo.cli import app
 from abcgrpo.errors import UserError
-from abcgrpo.evaluation.evaluate import default_sampling
+from abcgrpo.evaluation.evaluate import sampling_of
+from abcgrpo.evaluation.options import EvaluationOptions
 from abcgrpo.experiments.jobs.job import Worker
-from abcgrpo.experiments.specification import read_experiment
+from abcgrpo.experiments.specification import EvaluationSection, read_experiment
 from abcgrpo.tasks import get_task
 from abcgrpo.tasks.coin import coin
 from abcgrpo.training.recipe import Recipe
@@ -32,13 +35,27 @@ def test_an_experiment_leaves_sampling_to_the_task(tmp_path):
     assert "--benchmarks=aime24" in given
     for name in ("temperature", "top-p", "top-k", "max-new-tokens", "task"):
         assert not [each for each in given if each.startswith(f"--{name}=")]
-    sampling = default_sampling(get_task("mathematics"), {}, 0)
+    sampling = sampling_of(get_task("mathematics"), EvaluationOptions())
     assert (sampling.temperature, sampling.top_p, sampling.top_k, sampling.max_new_tokens) == (0.6, 0.95, 20, 4096)
 
 
 def test_what_an_experiment_says_of_sampling_is_passed_on(tmp_path):
     given = options(tmp_path, "countdown", "{temperature: 0.7, max_new_tokens: 9, samples: 64}")
     assert {"--temperature=0.7", "--max-new-tokens=9", "--benchmarks=countdown"} <= {*given}
+
+
+def test_a_server_is_passed_on_with_its_options(tmp_path):
+    given = options(tmp_path, "countdown", "{server: http://a/v1, concurrency: 4, retries: 0, timeout: 9}")
+    assert {"--sampler=server", "--server=http://a/v1", "--concurrency=4", "--retries=0", "--timeout=9.0"} <= {*given}
+
+
+def test_every_option_of_the_section_is_one_of_the_command():
+    """The names that the section shares with `abcgrpo evaluate`, and what each is by default."""
+    command = typer.main.get_command(app).commands["evaluate"]  # type: ignore[attr-defined]
+    defaults = {each.name: each.default for each in command.params}
+    shared = {name: field.default for name, field in EvaluationOptions.model_fields.items()}
+    assert shared.items() <= defaults.items()
+    assert EvaluationSection.model_fields.keys() - shared.keys() == {"benchmark", "pass_at_k"}
 
 
 def test_a_file_is_graded_by_the_experiments_task_and_rewards(tmp_path):

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from abcgrpo.grading import WorkerPool, accuracy_reward, grade, grade_batch
-from abcgrpo.grading.pool import Job
+from abcgrpo.grading.pool import EquivalenceCheck
 from abcgrpo.grading.worker import OUT_OF_MEMORY, _outcome
 
 SURD = (r"\boxed{\sqrt{12}}", r"2\sqrt{3}")
-ENDLESS = Job(r"\sqrt{2}", "9^{9^{9^{9}}}")
+ENDLESS = EquivalenceCheck(r"\sqrt{2}", "9^{9^{9^{9}}}")
 
 
 @pytest.fixture(scope="module")
@@ -68,9 +68,11 @@ def wait_for(condition, seconds: float = 120.0) -> None:
 
 
 def test_the_cpu_limit_strikes_and_the_batch_goes_on(pool: WorkerPool):
-    pool.run([Job("x", "x+1")] * 2)  # started
+    pool.run([EquivalenceCheck("x", "x+1")] * 2)  # started
     before = processes(pool)
-    outcomes = pool.run([Job(r"2\sqrt{3}", r"\sqrt{12}"), ENDLESS, Job(r"2\sqrt{3}", r"\sqrt{13}"), ENDLESS])
+    outcomes = pool.run(
+        [EquivalenceCheck(r"2\sqrt{3}", r"\sqrt{12}"), ENDLESS, EquivalenceCheck(r"2\sqrt{3}", r"\sqrt{13}"), ENDLESS]
+    )
     assert outcomes == ["equal", "timeout", "different", "timeout"]
     assert sorted(processes(pool)) == sorted(before)  # only the children were replaced
 
@@ -81,11 +83,14 @@ def test_what_was_starved_is_tried_again(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("abcgrpo.grading.pool._GRACE_SECONDS", 0.5)
     monkeypatch.setattr("abcgrpo.grading.pool._WALL_CLOCK_FACTORS", (3, 30))
     single = WorkerPool(1, cpu_seconds=0.5)
-    single.run([Job("x", "x+1")])
+    single.run([EquivalenceCheck("x", "x+1")])
     (worker,) = processes(single)
     os.kill(child_of(worker), signal.SIGSTOP)
     start = time.monotonic()
-    assert single.run([Job(r"2\sqrt{3}", r"\sqrt{12}"), Job(r"2\sqrt{3}", r"\sqrt{13}")]) == ["equal", "different"]
+    assert single.run([EquivalenceCheck(r"2\sqrt{3}", r"\sqrt{12}"), EquivalenceCheck(r"2\sqrt{3}", r"\sqrt{13}")]) == [
+        "equal",
+        "different",
+    ]
     assert time.monotonic() - start > 2.0
     single.close()
 
@@ -96,7 +101,7 @@ def test_the_last_resort_stops_what_uses_no_cpu(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("abcgrpo.grading.pool._GRACE_SECONDS", 0.5)
     monkeypatch.setattr("abcgrpo.grading.pool._WALL_CLOCK_FACTORS", (3, 6))
     single = WorkerPool(1, cpu_seconds=0.5)
-    single.run([Job("x", "x+1")])
+    single.run([EquivalenceCheck("x", "x+1")])
     (worker,) = processes(single)
     over = threading.Event()
 
@@ -118,7 +123,7 @@ def test_the_last_resort_stops_what_uses_no_cpu(monkeypatch: pytest.MonkeyPatch)
     over.set()
     stopper.join()
     single.close()
-    assert single.run([Job(r"2\sqrt{3}", r"\sqrt{12}")]) == ["equal"]
+    assert single.run([EquivalenceCheck(r"2\sqrt{3}", r"\sqrt{12}")]) == ["equal"]
     single.close()
 
 
@@ -131,7 +136,7 @@ def test_the_wall_clock_has_a_limit_of_its_own(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("abcgrpo.grading.pool._GRACE_SECONDS", 60.0)
     monkeypatch.setattr("abcgrpo.grading.pool._WALL_CLOCK_FACTORS", (3, 30))
     single = WorkerPool(1, cpu_seconds=1.0)
-    single.run([Job("x", "x+1")])
+    single.run([EquivalenceCheck("x", "x+1")])
     (worker,) = processes(single)
     first = child_of(worker)
     before, used = cpu_seconds(first), []
@@ -176,17 +181,17 @@ def test_starved_is_what_used_no_cpu_time(code: int, used: float, outcome: str):
 @pytest.mark.slow
 def test_a_killed_child_is_replaced():
     slow = WorkerPool(1, cpu_seconds=30)
-    slow.run([Job("x", "x+1")])
+    slow.run([EquivalenceCheck("x", "x+1")])
     (worker,) = processes(slow)
     killer = threading.Timer(0.5, lambda: os.kill(child_of(worker), signal.SIGKILL))
     killer.start()
-    assert slow.run([ENDLESS, Job(r"2\sqrt{3}", r"\sqrt{12}")]) == ["killed", "equal"]
+    assert slow.run([ENDLESS, EquivalenceCheck(r"2\sqrt{3}", r"\sqrt{12}")]) == ["killed", "equal"]
     killer = threading.Timer(0.5, lambda: os.killpg(worker, signal.SIGKILL))
     killer.start()
-    assert slow.run([ENDLESS, Job(r"2\sqrt{3}", r"\sqrt{12}")]) == ["killed", "equal"]
+    assert slow.run([ENDLESS, EquivalenceCheck(r"2\sqrt{3}", r"\sqrt{12}")]) == ["killed", "equal"]
     os.killpg(processes(slow)[0], signal.SIGKILL)  # between two batches: nothing is lost
     time.sleep(0.1)
-    assert slow.run([Job(r"2\sqrt{3}", r"\sqrt{12}")]) == ["equal"]
+    assert slow.run([EquivalenceCheck(r"2\sqrt{3}", r"\sqrt{12}")]) == ["equal"]
     slow.close()
 
 
@@ -212,7 +217,7 @@ def test_c_code_that_hangs_or_crashes(monkeypatch: pytest.MonkeyPatch, tmp_path:
     )
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     pool = WorkerPool(1, cpu_seconds=0.3)
-    batch = [Job("x", answer) for answer in ("hang+1", "1+x", "crash+1", "2+x", "hang+2")]
+    batch = [EquivalenceCheck("x", answer) for answer in ("hang+1", "1+x", "crash+1", "2+x", "hang+2")]
     assert pool.run(batch) == ["timeout", "different", "killed", "different", "timeout"]
     pool.close()
 
@@ -220,7 +225,9 @@ def test_c_code_that_hangs_or_crashes(monkeypatch: pytest.MonkeyPatch, tmp_path:
 def test_the_memory_limit():
     """2^(10^10) needs more than a gigabyte; the kernel refuses it at once, and the batch goes on."""
     pool = WorkerPool(1, cpu_seconds=20, memory_bytes=64 << 20)
-    assert pool.run([Job(r"\sqrt{2}", r"2^{10^{10}}+\sqrt{2}"), Job(r"2\sqrt{3}", r"\sqrt{12}")]) in (
+    assert pool.run(
+        [EquivalenceCheck(r"\sqrt{2}", r"2^{10^{10}}+\sqrt{2}"), EquivalenceCheck(r"2\sqrt{3}", r"\sqrt{12}")]
+    ) in (
         ["killed", "equal"],
         ["different", "equal"],
     )
@@ -300,12 +307,12 @@ def test_workers_die_with_their_owner(computing: bool):
     program = textwrap.dedent(
         """
         import threading, time
-        from abcgrpo.grading.pool import Job, WorkerPool
+        from abcgrpo.grading.pool import EquivalenceCheck, WorkerPool
         pool = WorkerPool(1, cpu_seconds=1)
-        pool.run([Job("x", "x+1")])
+        pool.run([EquivalenceCheck("x", "x+1")])
         print(pool._idle[0]._process.pid, flush=True)
         if COMPUTING:
-            pool.run([Job("\\\\sqrt{2}", "9^{9^{9^{9}}}")] * 50)
+            pool.run([EquivalenceCheck("\\\\sqrt{2}", "9^{9^{9^{9}}}")] * 50)
         time.sleep(60)
         """
     ).replace("COMPUTING", str(computing))
@@ -324,7 +331,7 @@ def test_an_interrupted_batch_leaves_a_usable_pool(pool: WorkerPool):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        pool.run([Job("x", "x+1"), ENDLESS, ENDLESS], progress=interrupt)
+        pool.run([EquivalenceCheck("x", "x+1"), ENDLESS, ENDLESS], progress=interrupt)
     assert pool._owned == len(pool._idle)
     assert grade(*SURD, pool=pool).correct
 

@@ -5,7 +5,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from abcgrpo.files import read_json, write_json
+from abcgrpo.files import json_line, read_json, read_json_lines, write_json
 from abcgrpo.report.content.summary import summarize
 from abcgrpo.report.reading.records import load
 from abcgrpo.report.text.terminal import terminal_sentences, terminal_tables
@@ -59,7 +59,7 @@ def test_an_earlier_checkpoint_never_takes_the_place_of_the_last(experiment):
     assert report["comparisons"][0]["seeds"] == 6
     assert report["comparisons"][0]["difference"] == pytest.approx(1 / 16)
     assert "ABC-GRPO, seed 0: not measured on countdown at its last step, 3." in report["missing"]
-    assert any("it takes 7 seeds" in sentence for sentence in report["verdict"])
+    assert any("another verdict needs 7 seeds" in sentence for sentence in report["verdict"])
 
 
 def test_an_arm_that_failed_keeps_its_place(experiment):
@@ -113,3 +113,21 @@ def test_the_verdict_warns_where_most_answers_were_none(experiment):
         path.write_text(path.read_text().replace('"exact"', '"no_answer"'))
     report = summarize(load([experiment]))
     assert any(line.startswith("GRPO on countdown: EVERY answer ended in no_answer") for line in report["verdict"])
+
+
+def test_a_trained_run_that_solves_nothing_is_said_in_report_and_terminal(experiment):
+    for seed in SEEDS:
+        evaluation(
+            experiment / "arms" / "GRPO" / f"seed-{seed}" / "evaluation/checkpoint-3/countdown", [0] * 12, samples=16
+        )
+    for seed in (0, 1):
+        path = experiment / "arms" / "GRPO" / f"seed-{seed}" / "training" / "metrics.jsonl"
+        lines = [line | {"reward": 0.0 if seed == 0 else 0.1} for line in read_json_lines(path)]
+        path.write_text("".join(map(json_line, lines)))
+    report = summarize(load([experiment]))
+    found = [line for line in report["verdict"] if "NOTHING" in line or "EVERY" in line]
+    assert [line.partition(". ")[0] for line in found] == [
+        "GRPO on countdown: NOTHING was solved",
+        "GRPO, seed 0: The reward was 0 at EVERY logged step: nothing was solved, so training had no signal",
+    ]
+    assert set(found) <= set(terminal_sentences(report))

@@ -3,6 +3,7 @@
 import pytest
 
 from abcgrpo.files import read_json, write_json
+from abcgrpo.report.content.conditions import conditions
 from abcgrpo.report.content.summary import summarize
 from abcgrpo.report.drawing.comparison import forest_panels
 from abcgrpo.report.reading.records import load
@@ -144,8 +145,27 @@ def test_a_ladder_that_tells_nothing_apart_is_called_uninformative(climbed):
     assert first.startswith("Under none of the 3 conditions is an arm told apart from GRPO: all 12 comparisons")
     assert last == (
         "Under 16 mini-batches even open, which bounds nothing, is not told apart from GRPO: the conditions are "
-        "uninformative about bounds."
+        "uninformative."
     )
+
+
+def test_an_open_arm_beside_others_that_are_told_apart(tmp_path):
+    ladder(tmp_path / "study", steps=4)
+    records = load([tmp_path / "study"])
+    summary = summarize(records)
+    comparisons = [
+        each | {"verdict": "inconclusive" if each["arm"] == "open" else each["verdict"]}
+        for each in summary["comparisons"]
+    ]
+    found = conditions(records, comparisons, summary["arms"])
+    assert found is not None
+    assert found["sentences"] == [
+        "The rule matters under 16 mini-batches.",
+        "16 mini-batches: worse than GRPO: ABC-GRPO (Avg@2, Pass@2).",
+        "Under 1 mini-batch and 4 mini-batches no arm is told apart from GRPO.",
+        "Under 16 mini-batches even open, which bounds nothing, is not told apart from GRPO: what GRPO's own bound "
+        "does is not known.",
+    ]
 
 
 def test_the_table_has_an_arm_a_row_and_a_condition_a_column(climbed):

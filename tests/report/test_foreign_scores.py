@@ -69,6 +69,12 @@ def test_figures_are_those_of_the_report_of_the_same_experiment(experiment, coun
         assert found[0]["pass@2"] == found[1]["pass@2"]
 
 
+def test_a_reports_own_scores_give_its_comparisons_again(experiment, tmp_path):
+    ours = write(load([experiment]), tmp_path / "report")
+    theirs = summarize(load_scores([str(tmp_path / "report" / "scores.csv")], pass_at_k=[2]))
+    assert theirs["comparisons"] == ours["comparisons"]
+
+
 def test_one_row_for_each_answer_is_the_same(counts, tmp_path):
     rows = [
         (arm, seed, f"q{q}", "countdown", int(sample < correct))
@@ -166,7 +172,7 @@ def test_logs_of_inspect_ai_and_lighteval(tmp_path):
 BROKEN = {
     "no column": ("arm,seed,question\na,0,q\n", "score or correct and n"),
     "both kinds": ("arm,seed,question,score,correct,n\na,0,q,1,1,1\n", "leave one of them out"),
-    "an unknown column": ("arm,seed,question,score,colour\na,0,q,1,red\n", "no meaning here: colour"),
+    "an unknown column": ("arm,seed,question,score,colour\na,0,q,1,red\n", "unknown columns: colour"),
     "a score above 1": ("arm,seed,question,score\na,0,q,7\n", "line 2: the score '7'"),
     "no number": ("arm,seed,question,score\na,0,q,good\n", "line 2: the score 'good'"),
     "a seed that is a word": ("arm,seed,question,score\na,x,q,1\n", "line 2: seed should be a whole number"),
@@ -175,7 +181,7 @@ BROKEN = {
         "arm,seed,question,correct,n\na,0,q,1,2\na,0,r,1,2\na,0,s,1,3\n",
         "3 answers to the question s",
     ),
-    "nothing": ("arm,seed,question,score\n", "holds no row"),
+    "nothing": ("arm,seed,question,score\n", "has no rows"),
 }
 
 
@@ -196,5 +202,5 @@ def test_other_sources_are_refused(tmp_path, counts):
     with pytest.raises(UserError, match="inspect log convert"):
         load_scores([f"a:0={tmp_path / 'a.json'}"])
     (tmp_path / "a.parquet").write_text("{}")
-    with pytest.raises(UserError, match="no details file of lighteval"):
+    with pytest.raises(UserError, match="not a details file of lighteval"):
         load_scores([f"a:0={tmp_path / 'a.parquet'}"])

@@ -87,7 +87,7 @@ def test_a_truncated_file_is_read_as_far_as_it_goes(tmp_path):
     log = read_log(path)
     assert 10 < len(log.metrics["entropy"]) < 30
     assert log.metrics["entropy"][3] == pytest.approx(1 / 3)
-    assert "cut short or damaged" in log.problems[0]
+    assert "truncated or damaged" in log.problems[0]
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_a_truncated_file_is_read_as_far_as_it_goes(tmp_path):
     [
         ("", "is empty"),
         ("{}", "has no log_history"),
-        ("[1]", "entry 1 is no object"),
+        ("[1]", "entry 1 is not an object"),
         ("7", "has no log_history"),
         ('{"log_history": [{"st', "no logged step"),
         ('{"log_history": []}', "no logged number"),
@@ -219,7 +219,7 @@ def test_verls_entropy_reaches_the_report(tmp_path):
 
 def test_verls_masses_are_read_as_shares(tmp_path):
     """Quotients of sums, as docs/verl.md says; a step without any mass has removed nothing."""
-    from abcgrpo.report.content.shadow import shadow_figures
+    from abcgrpo.report.content.shadow import shadow_summary
     from abcgrpo.report.reading.records import load
 
     masses = [
@@ -245,7 +245,7 @@ def test_verls_masses_are_read_as_shares(tmp_path):
     ]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert read_log(path).metrics["shadow/removed/trained"] == {1: 0.05, 2: 0.0}
-    found = shadow_figures(load([], [("mine", path)]).runs)
+    found = shadow_summary(load([], [("mine", path)]).runs)
     assert found["removed"] == {"open": {"all": 0.0}, "trained": {"all": 0.025, "q4": 0.0125}}
     assert found["distance"]["open"]["trained"] == 0.025
 

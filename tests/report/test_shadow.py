@@ -6,9 +6,9 @@ import pytest
 
 from abcgrpo.report.content.shadow import (
     first_measured,
-    shadow_figures,
     shadow_sentence,
     shadow_series,
+    shadow_summary,
 )
 from abcgrpo.report.content.summary import summarize
 from abcgrpo.report.reading.logs import Series
@@ -31,12 +31,12 @@ def seed(number: int, first: float, second: float) -> RunRecord:
 
 def test_means_over_steps_and_seeds() -> None:
     runs = [seed(0, 0.01, 0.05), seed(1, 0.03, 0.07)]
-    found = shadow_figures(runs)
+    found = shadow_summary(runs)
     assert found is not None
     assert found["removed"]["trained"] == {"all": pytest.approx(0.01), "q3": pytest.approx(0.01)}
     assert found["removed"]["abc_grpo"]["all"] == pytest.approx(0.03)
     assert found["distance"]["abc_grpo"]["trained"] == found["distance"]["trained"]["abc_grpo"] == pytest.approx(0.02)
-    said = shadow_sentence("GRPO", runs, shadow_figures(runs))
+    said = shadow_sentence("GRPO", runs, shadow_summary(runs))
     assert said is not None
     assert said.startswith("GRPO: somewhat.")
     assert "removed 1% of the gradient's mass" in said
@@ -49,7 +49,7 @@ def test_means_over_steps_and_seeds() -> None:
 )
 def test_the_answer_is_a_word_for_the_furthest_rule(first: float, second: float, answer: str) -> None:
     runs = [seed(0, first, second)]
-    said = shadow_sentence("GRPO", runs, shadow_figures(runs))
+    said = shadow_sentence("GRPO", runs, shadow_summary(runs))
     assert said is not None
     assert said.startswith(f"GRPO: {answer}")
 
@@ -64,7 +64,7 @@ def test_beside_a_loss_that_is_no_rule_the_measured_rules_are_set_against_one_an
         "shadow/distance/grpo/abc_grpo": {1: 0.03},
     }
     runs = [RunRecord("SAPO", 0, names, {"recipe": {}})]
-    said = shadow_sentence("SAPO", runs, shadow_figures(runs))
+    said = shadow_sentence("SAPO", runs, shadow_summary(runs))
     assert said is not None
     assert "abc_grpo and open are furthest apart, by 5% of the gradient's mass" in said
 
@@ -77,18 +77,18 @@ def test_the_course_of_removed_mass_is_thinned_by_means() -> None:
 
 
 def test_the_arm_in_which_rules_are_furthest_apart_is_shown_first() -> None:
-    far, near = (shadow_figures([seed(0, 0.01, second)]) for second in (0.3, 0.02))
+    far, near = (shadow_summary([seed(0, 0.01, second)]) for second in (0.3, 0.02))
     assert first_measured({"near": {"shadow": near}, "far": {"shadow": far}, "log": {"shadow": None}}) == "far"
     assert first_measured({"log": {"shadow": None}}) is None
 
 
 def test_without_shadow_rules_clip_events_are_the_bound() -> None:
     runs = [RunRecord("GRPO", 0, {"clip/q1": {1: 0.0, 2: 0.001}, "clip/q3": {1: 0.0, 2: 0.002}}, None)]
-    assert shadow_figures(runs) is None
-    said = shadow_sentence("GRPO", runs, shadow_figures(runs))
+    assert shadow_summary(runs) is None
+    said = shadow_sentence("GRPO", runs, shadow_summary(runs))
     assert said is not None
     assert "0.15% of its tokens left 0.8 … 1.2 in Q1, Q3" in said
-    assert "Of Q2 and Q4 the log says nothing" in said
+    assert "The log has no data for Q2 and Q4" in said
     assert shadow_sentence("A", [RunRecord("A", 0, {"entropy": {1: 1.0}}, None)], None) is None
 
 

@@ -88,7 +88,7 @@ def test_state_is_restored_bit_for_bit() -> None:
     ("given", "message"),
     [
         ({"name": "self_tuned", "start": 2.0}, "between smallest"),
-        ({"name": "self_tuned", "target_pos_low": 1.5}, "target_pos_low is a share"),
+        ({"name": "self_tuned", "target_pos_low": 1.5}, "target_pos_low must be a share"),
         ({"name": "bapo", "low_max": 0.5}, "low_max must lie between"),
         ({"name": "bapo", "high_max": 1.1}, "at least high_start"),
         ({"name": "cispo", "floor": 6}, "floor must not be above cap"),

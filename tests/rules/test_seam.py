@@ -136,5 +136,5 @@ def test_a_class_without_a_surrogate_says_what_is_missing() -> None:
     class Empty(Rule):
         pass
 
-    with pytest.raises(NotImplementedError, match="write `surrogate`"):
+    with pytest.raises(NotImplementedError, match="has no method `surrogate`"):
         token_loss(torch.zeros(1, 1), torch.zeros(1, 1), torch.ones(1), Empty())

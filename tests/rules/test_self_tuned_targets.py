@@ -9,7 +9,7 @@ from abcgrpo.errors import UserError
 from abcgrpo.quadrants import MOVED, clip_events
 from abcgrpo.rules import resolve_rule
 from abcgrpo.tokens import tokens_of
-from benchmarks.self_tuned_targets import targets
+from measurements.self_tuned_targets import targets
 
 
 def steps(number: int = 6):

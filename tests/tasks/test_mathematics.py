@@ -85,7 +85,7 @@ def test_a_copy_that_differs_is_refused(tmp_path, change):
     else:
         rows[1] = rows[0]
     written(tmp_path / "aime25" / "test.jsonl", rows)
-    with pytest.raises(UserError, match=r"not the problems|has 30 problems, and here are 29|that of row 0 again"):
+    with pytest.raises(UserError, match=r"not the problems|has 30 problems, and here are 29|repeats row 0"):
         load_benchmark("aime25", tmp_path)
 
 
@@ -141,7 +141,7 @@ def test_a_file_by_its_path(tmp_path, suffix):
     benchmark = load_benchmark(str(path))
     assert benchmark.name == "mine"
     assert [row["problem"] for row in benchmark.rows] == [row["problem"] for row in ROWS]
-    with pytest.raises(UserError, match="Two benchmarks are called mine"):
+    with pytest.raises(UserError, match=r"Two benchmarks have the same name \(mine\)"):
         load_benchmarks([str(path), str(path)])
 
 
@@ -149,10 +149,10 @@ MISTAKES = {
     "no such file": (None, "does not exist"),
     "nothing in it": ([], "holds no problems"),
     "no column of answers": ([{"problem": "?"}], "no column holds the answer"),
-    "a gold that is empty": ([{"problem": "?", "answer": " "}], "'answer' is no answer"),
-    "a gold that is no mathematics": ([{"problem": "?", "answer": "\\frac{1}{"}], "'answer' is no answer"),
-    "a problem twice": ([ROWS[0], ROWS[0]], "that of row 0 again"),
-    "twice but for braces": ([ROWS[0], ROWS[0] | {"problem": "What is {1+1}?"}], "differ in nothing but"),
+    "a gold that is empty": ([{"problem": "?", "answer": " "}], "'answer' is not an answer"),
+    "a gold that is no mathematics": ([{"problem": "?", "answer": "\\frac{1}{"}], "'answer' is not an answer"),
+    "a problem twice": ([ROWS[0], ROWS[0]], "repeats row 0"),
+    "twice but for braces": ([ROWS[0], ROWS[0] | {"problem": "What is {1+1}?"}], "differ only in"),
 }
 
 
@@ -281,7 +281,7 @@ def test_both_forms_of_dapo_math_give_the_same_rows_once(tmp_path, suffix, caplo
 
 CONVERSATIONS = {
     "another speaker": ([{"role": "assistant", "content": "1+1?"}], "should end with a user's text"),
-    "another instruction": ([{"role": "user", "content": "Say Answer: $Answer for 1+1."}], "cannot be told from"),
+    "another instruction": ([{"role": "user", "content": "Say Answer: $Answer for 1+1."}], "cannot be separated from"),
 }
 
 
@@ -317,14 +317,14 @@ def test_the_answers_of_gsm8k(tmp_path, written_answer, expected):
 
 def test_a_problem_with_two_answers_is_refused(tmp_path):
     path = written(tmp_path / "train.jsonl", [ROWS[0], ROWS[0] | {"answer": 3}])
-    with pytest.raises(UserError, match="that of row 0 again"):
+    with pytest.raises(UserError, match="repeats row 0"):
         get_task("mathematics").training_rows(TrainingData(dataset_name=str(path)))
 
 
 def test_unusable_rows_are_refused_or_left_out_with_a_warning(tmp_path, caplog):
     path = written(tmp_path / "train.jsonl", [*ROWS, ROWS[0], {"problem": "?", "answer": ""}])
     task = get_task("mathematics")
-    with pytest.raises(UserError, match="row 3: 'answer' is no answer") as refused:
+    with pytest.raises(UserError, match="row 3: 'answer' is not an answer") as refused:
         task.training_rows(TrainingData(dataset_name=str(path)))
     assert "skip_unusable_rows" in str(refused.value)
     kept = task.training_rows(TrainingData(dataset_name=str(path), skip_unusable_rows=True))

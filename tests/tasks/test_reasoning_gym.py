@@ -189,7 +189,7 @@ MISTAKES = {
     "a data set": ({"name": "reasoning-gym/chain_sums"}, "Did you mean 'chain_sum'"),
     "a parameter": ({"name": "reasoning-gym/chain_sum", "min_term": 2}, "Did you mean 'min_terms'"),
     "a value": ({"name": "reasoning-gym/chain_sum", "min_terms": 5, "max_terms": 2}, "chain_sum: AssertionError"),
-    "a data set of no use": ("reasoning-gym/game_of_life_halting", "its scorer finds every answer right"),
+    "a data set of no use": ("reasoning-gym/game_of_life_halting", "its scorer calls every answer right"),
     "the family": ("reasoning-gym", "write reasoning-gym/NAME"),
 }
 

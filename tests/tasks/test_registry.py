@@ -227,7 +227,7 @@ def test_a_file_that_is_no_task(own, content, message):
 
 ROW_MISTAKES = {
     "types that differ": ([{"problem": "a", "x": 1}, {"problem": "b", "x": "1"}], "different types"),
-    "a problem twice": ([{"problem": "a"}, {"problem": "a"}], "row 1: the problem is that of row 0 again"),
+    "a problem twice": ([{"problem": "a"}, {"problem": "a"}], "row 1: the problem repeats row 0"),
     "a blank problem": ([{"problem": " "}], "row 0: the problem should be text"),
     "no problem": ([{"text": "a"}], "no column holds the problem"),
     "nothing": ([], "holds no problems"),

@@ -18,7 +18,7 @@ from abcgrpo.training.recipe import read_recipe, recipe_from_flat
 from abcgrpo.training.run import train
 from abcgrpo.training.shipped import recipe_path
 from abcgrpo.trl import ABCGRPOConfig
-from benchmarks.kills import RECIPE, ROWS, compare, kill_repeatedly, session
+from measurements.kills import RECIPE, ROWS, compare, kill_repeatedly, session
 from tests.experiments.in_process import command, in_process  # noqa: F401  a fixture
 
 LORA = {"use_peft": True, "lora_r": 4, "lora_target_modules": ["q_proj", "v_proj", "down_proj"]}

@@ -15,7 +15,18 @@ from abcgrpo.run_files import step_of
 from abcgrpo.training.recipe import recipe_from_flat
 from abcgrpo.training.run import train
 from abcgrpo.trl.resume.checkpoints import newest_complete
-from benchmarks.kills import FORKS, RECIPE, ROWS, compare, free_port, history, kill_repeatedly, progress, session, start
+from measurements.kills import (
+    FORKS,
+    RECIPE,
+    ROWS,
+    compare,
+    free_port,
+    history,
+    kill_repeatedly,
+    progress,
+    session,
+    start,
+)
 
 pytestmark = pytest.mark.slow
 

@@ -281,23 +281,23 @@ ARGUMENTS: dict[str, str] = {
 """The arguments of the trainer, all of them supported: the test that shows each."""
 
 
-def rows() -> dict[str, tuple[str, str]]:
-    """Every field that is known here: its kind, and what the page says of it.
+def rows() -> dict[str, str]:
+    """Every field that is known here: how it is treated.
 
     Raises:
         ValueError: a field has two rows.
     """
     groups = (
-        {name: ("supported", f"`{TRAINED_WITH}`") for run in RUNS.values() for name in run},
-        {name: ("supported", f"`{test}`") for name, test in SHOWN.items()},
-        {name: ("supported", f"followed by {who}: `{HANDED_ON_TEST}`") for name, (_, who) in HANDED_ON.items()},
-        {name: ("refused", refusal(name, value)) for name, value in REFUSED.items()},
-        {name: ("no effect", why) for name, (_, why) in NO_EFFECT.items()},
+        {name: "supported" for run in RUNS.values() for name in run},
+        dict.fromkeys(SHOWN, "supported"),
+        dict.fromkeys(HANDED_ON, "supported"),
+        dict.fromkeys(REFUSED, "refused"),
+        dict.fromkeys(NO_EFFECT, "no effect"),
     )
     twice = [name for name, times in Counter(name for group in groups for name in group).items() if times > 1]
     if twice:
         raise ValueError(f"{', '.join(twice)}: one row for each field")
-    return {name: row for group in groups for name, row in group.items()}
+    return {name: kind for group in groups for name, kind in group.items()}
 
 
 def refusal(name: str, value: Any) -> str:
@@ -316,42 +316,73 @@ def refusal(name: str, value: Any) -> str:
 
 def page() -> str:
     """docs/trl-options.md, the same whatever versions are installed."""
-    known = dict(sorted(rows().items()))
-    counts = Counter(kind for kind, _ in known.values())
+    counts = Counter(rows().values())
     newer = " and ".join(f"`{name}`" for name in sorted(NEWER))
-    kinds = "\n".join(f"- **{kind}** ({counts[kind]} fields): {meaning}" for kind, meaning in KINDS.items())
-    fields = "\n".join(f"| `{name}` | {kind} | {text} |" for name, (kind, text) in known.items())
-    arguments = "\n".join(f"| `{name}` | supported | `{test}` |" for name, test in ARGUMENTS.items())
+    trained = ", ".join(f"`{name}`" for name in sorted({name for run in RUNS.values() for name in run}))
+    shown = table({f"`{name}`": f"`{test}`" for name, test in sorted(SHOWN.items())})
+    followers: dict[str, list[str]] = {}
+    for name, (_, who) in sorted(HANDED_ON.items()):
+        followers.setdefault(who, []).append(f"`{name}`")
+    handed_on = table({who: ", ".join(names) for who, names in sorted(followers.items())})
+    refused = table({f"`{name}`": refusal(name, value) for name, value in sorted(REFUSED.items())})
+    no_effect = table({f"`{name}`": why for name, (_, why) in sorted(NO_EFFECT.items())})
+    arguments = table({f"`{name}`": f"`{test}`" for name, test in ARGUMENTS.items()})
     return f"""# Every option of TRL's trainer
 
-What becomes of each field of `trl.GRPOConfig`, and of each argument of `trl.GRPOTrainer`, in `ABCGRPOConfig` and
-`ABCGRPOTrainer`. `python -m tests.trl.options` writes this page, and a test holds it against the installed classes,
-so that a field that TRL adds or removes is noticed. The test runs with the oldest and the newest supported
-transformers; the newest alone has {newer}.
+This page says how `ABCGRPOConfig` and `ABCGRPOTrainer` treat each field of `trl.GRPOConfig` and each argument of
+`trl.GRPOTrainer`. `python -m tests.trl.options` writes it, and a test compares it with the installed classes, so that a
+field that TRL adds or removes is noticed. The test runs with the oldest and the newest supported transformers; only the
+newest has {newer}.
 
-{kinds}
+## Supported ({counts["supported"]} fields)
 
-## Fields
+**Trained with another value than the default**, and the run ends in TRL's weights, logged steps and files
+(`{TRAINED_WITH}`):
 
-| field | | |
-|---|---|---|
-{fields}
+{trained}.
+
+**Shown by a test of its own:**
+
+| field | test |
+|---|---|
+{shown}
+
+**Handed on.** No test here trains with these; the value arrives as in
+TRL (`{HANDED_ON_TEST}`).
+
+| read by | fields |
+|---|---|
+{handed_on}
+
+## Refused ({counts["refused"]} fields)
+
+Another value than the default is an error with this message.
+
+| field | message |
+|---|---|
+{refused}
+
+## Without effect ({counts["no effect"]} fields)
+
+They change nothing in TRL's own trainer either; a test trains with a value of each.
+
+| field | reason |
+|---|---|
+{no_effect}
 
 ## Arguments of the trainer
 
-| argument | | |
-|---|---|---|
+All are supported.
+
+| argument | test |
+|---|---|
 {arguments}
 """
 
 
-KINDS = {
-    "supported": "the named test has another value than the default, and ends where TRL's trainer does or shows the\n"
-    "  effect. Where it says who follows the field, no test here trains with it: the named test shows that the value\n"
-    "  arrives as in TRL.",
-    "refused": "another value than the default is an error, with this message.",
-    "no effect": "it changes nothing in TRL's own trainer either; a test trains with a value of each.",
-}
+def table(cells: dict[str, str]) -> str:
+    """The rows of a Markdown table of two columns."""
+    return "\n".join(f"| {left} | {right} |" for left, right in cells.items())
 
 
 if __name__ == "__main__":

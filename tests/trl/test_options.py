@@ -43,7 +43,7 @@ def test_the_page_is_what_is_found():
 
 def test_the_tests_that_the_page_names_exist():
     named = re.findall(r"`(tests/[^`]+)`", PAGE.read_text(encoding="utf-8"))
-    assert len(named) > 100
+    assert len(named) > 25
     for test in set(named):
         file, _, name = test.partition("::")
         functions = [node.name for node in ast.walk(ast.parse((ROOT / file).read_text())) if hasattr(node, "name")]
@@ -162,7 +162,7 @@ def test_bfloat16_is_autocast_as_in_trl(tmp_path, base, usual):
 def test_data_that_would_begin_anew_is_refused(tmp_path, base):
     options = {"max_steps": 2, "save_strategy": "steps", "save_steps": 1}
     abc_trainer(tmp_path, model=base, **options).train()
-    with pytest.raises(ValueError, match="ignore_data_skip would begin the data anew"):
+    with pytest.raises(ValueError, match="ignore_data_skip would restart the data"):
         abc_trainer(tmp_path, model=base, ignore_data_skip=True, **options).train(resume_from_checkpoint=True)
 
 

@@ -264,8 +264,8 @@ def killed_and_resumed(work: Path, seed: int, variant: Variant) -> tuple[Steps, 
         assert problems_of(directory, 1, step) == problems_of(directory, 2, step), f"step {step} has other problems"
     return before | after, [
         f"seed {seed}: killed (SIGKILL) after step {max(before)} was logged; last checkpoint: step {saved}",
-        f"seed {seed}: the same command went on at step {min(after)}; steps {again[0]} to {again[-1]} were made again, "
-        "each with the problems that it had before the kill",
+        f"seed {seed}: the same command resumed at step {min(after)}; steps {again[0]} to {again[-1]} were repeated, "
+        "each with the same problems as before the kill",
     ]
 
 
@@ -284,8 +284,8 @@ def check(work: Path, seed: int, variant: Variant, steps: Steps) -> list[str]:
     made = optimizer_steps(directory / "checkpoints" / f"global_step_{max(steps)}")
     assert made == 4 * len(steps), made
     seen = [
-        f"seed {seed}: {len(steps)} steps of the trainer, {made} of AdamW; rollout and trainer differ by at most "
-        f"{difference:.1e} in the probability of a sampled token",
+        f"seed {seed}: {len(steps)} steps of the trainer, {made} of AdamW; the probabilities of sampled tokens "
+        f"differ by at most {difference:.1e} between rollout and trainer",
     ]
     if variant.steps:
         return seen
@@ -310,16 +310,20 @@ def report(variant: Variant, seen: list[str], runs: dict[int, Steps], seconds: f
         "",
         *(f"- {line}" for line in seen),
     ]
+    averaged = 1 if variant.steps else STEPS_PER_EPOCH
     for seed, steps in runs.items():
         lines += [
             "",
-            f"## Seed {seed}",
+            f"## Seed {seed}" + ("" if variant.steps else ", means of each epoch"),
             "",
-            "| step | " + " | ".join(SHOWN.values()) + " |",
+            f"| {'step' if variant.steps else 'epoch'} | " + " | ".join(SHOWN.values()) + " |",
             "|---" * (len(SHOWN) + 1) + "|",
         ]
-        for step, metrics in sorted(steps.items()):
-            lines.append(f"| {step} | " + " | ".join(f"{metrics[name]:.3g}" for name in SHOWN) + " |")
+        ordered = [steps[step] for step in sorted(steps)]
+        for number, first in enumerate(range(0, len(ordered), averaged), start=1):
+            part = ordered[first : first + averaged]
+            means = (statistics.mean(metrics[name] for metrics in part) for name in SHOWN)
+            lines.append(f"| {number} | " + " | ".join(f"{mean:.3g}" for mean in means) + " |")
     return "\n".join(lines) + "\n"
 
 

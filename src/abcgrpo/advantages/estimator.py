@@ -53,4 +53,4 @@ class Estimator(Named):
 
         What is given for responses without a reward (NaN), and for masked tokens, is not used.
         """
-        raise NotImplementedError(f"{type(self).__name__} does not say what a response is worth: write `__call__`")
+        raise NotImplementedError(f"{type(self).__name__} has no method `__call__`: write it")

@@ -47,7 +47,7 @@ def main() -> None:
         sys.exit(2)
     except SystemExit as ended:
         if ended.code in INTERRUPTED:
-            print("Interrupted. The same command goes on from here.", file=sys.stderr)
+            print("Interrupted. Give the same command again to resume.", file=sys.stderr)
         raise
     except Exception as error:
         _tell_parent(f"{type(error).__name__}: {error}")

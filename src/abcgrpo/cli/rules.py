@@ -140,7 +140,7 @@ def _drawn(rule: Any, old_probability: float) -> list[Any]:
             cells += [f"{weight + 0.0:.3g}", Bar(widest, 0, max(weight, 0), width=BAR, color="cyan")]
         table.add_row(f"{ratio:g}", *cells)
     about = "The weight w of a token's gradient, Â·w·∇logπ, for a response of one token that had probability "
-    return [Text(f"{about}{old_probability:g}. w = r: the rule leaves it alone."), table]
+    return [Text(f"{about}{old_probability:g}. w = r: the rule leaves the token unclipped."), table]
 
 
 def _number(value: Any) -> str:

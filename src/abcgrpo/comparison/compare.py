@@ -14,7 +14,7 @@ from abcgrpo.comparison.significance import holm, probability_of_improvement, si
 from abcgrpo.evaluation.clusters import are_used
 from abcgrpo.evaluation.intervals import of_differences, unseen_variance
 
-Verdict = Literal["better", "worse", "inconclusive"]
+Conclusion = Literal["better", "worse", "inconclusive"]
 
 
 @dataclass(frozen=True)
@@ -35,24 +35,24 @@ Runs = Mapping[str, Mapping[int, Scores]]
 FEWEST_SEEDS = 3
 """Below, the spread of seeds is not estimated: two say next to nothing about it."""
 FEW_QUESTIONS = (
-    "Fewer than four questions carry this difference: the interval is wider than 95% need be, and only more questions "
-    "can make it narrower."
+    "Fewer than four questions carry this difference: the interval is wider than a 95% interval has to be. Only "
+    "more questions make it narrower."
 )
 COVERS_ALL = "seeds, questions and samples"
 COVERS_EVALUATION = "evaluation noise only"
 
 RULE = (
-    "An arm is better (or worse) than the baseline where its corrected p-value is at most 5%; else it is inconclusive. "
-    "What is corrected, by Holm's method over the family, is the larger of two p-values: that of the signs of the "
-    "seeds' differences, and that of the interval over seeds and questions. So a verdict needs seeds that agree and an "
-    "interval that excludes 0, and both have to stand up to the number of comparisons. Questions count as independent "
-    "unless the benchmark names clusters of them; then clusters count."
+    "An arm is better (or worse) than the baseline if its corrected p-value is at most 5%; otherwise it is "
+    "inconclusive. Holm's method over the family corrects the larger of two p-values: the sign-flip p over seeds, and "
+    "the p of the interval over seeds and questions. A verdict therefore needs seeds that agree and an interval that "
+    "excludes 0, after correction for the number of comparisons. Questions count as independent unless the benchmark "
+    "names clusters; then clusters count."
 )
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One arm minus the baseline, on one benchmark, by one metric; shares of 1, None where there is none."""
+    """One arm minus the baseline, on one benchmark, by one metric; shares of 1, None if there is none."""
 
     benchmark: str
     arm: str
@@ -62,7 +62,7 @@ class Comparison:
     low: float | None
     high: float | None
     relative: float | None
-    """The difference over the baseline's value; None where that is 0."""
+    """The difference over the baseline's value; None if that is 0."""
     p_value: float | None
     """Two-sided sign-flip p over seeds; None with fewer than three, and against one model without seeds."""
     p_value_holm: float | None
@@ -70,26 +70,26 @@ class Comparison:
     probability_of_improvement: float | None
     """A run of the arm is above a run of the baseline, over all pairs of runs; None with fewer than three seeds."""
     detectable_effect: float | None
-    """The true difference that the rule would have seen in 80% of such experiments; None where none could be seen."""
+    """The true difference that the rule would have seen in 80% of such experiments; None if none could be seen."""
     seeds: int
     """Pairs of runs with the same training seed."""
     covers: str
     """What the interval covers."""
     clusters: int | None
-    """Of questions, where the interval counts these; None where it counts questions."""
+    """Number of clusters, if the interval counts clusters; None if it counts questions."""
     in_family: bool
     """Whether it is one of the comparisons fixed beforehand, by a primary metric; others get no verdict."""
     few_questions: bool = False
     """Too few questions carry the difference to say what others would show: see `unseen_variance`."""
     left_out: list[int] = field(default_factory=list)
     """Seeds that both were measured with, on other questions than most seeds were."""
-    verdict: Verdict = "inconclusive"
+    verdict: Conclusion = "inconclusive"
 
     @property
     def sentence(self) -> str:
         """The comparison in words."""
         seeds = "one seed" if self.seeds == 1 else f"{self.seeds} seeds"
-        start = f"{self.arm} against {self.baseline} on {self.benchmark}, {seeds}: {self._figures}"
+        start = f"{self.arm} against {self.baseline} on {self.benchmark}, {seeds}: {self._numbers}"
         if self.p_value is None and self.covers == COVERS_ALL:
             sentence = f"{start}: no verdict, since {self.baseline} has no training seeds."
         elif self.p_value is None:
@@ -108,7 +108,7 @@ class Comparison:
         return sentence
 
     @property
-    def _figures(self) -> str:
+    def _numbers(self) -> str:
         name = f"{self.metric[0].upper()}{self.metric[1:]}"
         interval = "" if self.low is None else f" [{_points(self.low)}, {_points(self.high)}]"
         return f"{name} {_points(self.difference)} points{interval}"
@@ -179,11 +179,11 @@ class Pairs:
 
     @property
     def clusters(self) -> Sequence[str] | None:
-        """Of the questions."""
+        """Clusters of the questions."""
         return self.arm[0].clusters
 
     def values(self, metric: str) -> tuple[np.ndarray, np.ndarray]:
-        """Of arm and baseline, each (seeds, questions)."""
+        """Scores of arm and baseline, each (seeds, questions)."""
         of_arm, of_baseline = (np.array([each.values[metric] for each in side]) for side in (self.arm, self.baseline))
         return of_arm, of_baseline
 
@@ -212,7 +212,7 @@ def paired(runs: Runs, arm: str, baseline: str) -> Pairs:
 
 
 def limits(seeds: int, comparisons: int) -> str | None:
-    """What so many seeds cannot show whatever happens, in a sentence; None where nothing stands in the way."""
+    """What this number of seeds can never show, in a sentence; None if a verdict is possible."""
     if seeds < FEWEST_SEEDS:
         return (
             f"{'One seed' if seeds == 1 else f'{seeds} seeds'} per arm: intervals cover evaluation noise only, and no "
@@ -223,8 +223,8 @@ def limits(seeds: int, comparisons: int) -> str | None:
         return None
     corrected = f", {min(1.0, smallest * comparisons):.3g} after Holm's correction over {comparisons} comparisons"
     return (
-        f"{seeds} seeds: the smallest p-value that can come out is {smallest:.3g}{corrected}. Every verdict is "
-        f"inconclusive whatever the data; it takes {fewest_seeds(comparisons)} seeds for another."
+        f"{seeds} seeds: the smallest possible p-value is {smallest:.3g}{corrected}. Every verdict is "
+        f"then inconclusive; another verdict needs {fewest_seeds(comparisons)} seeds."
     )
 
 
@@ -260,7 +260,7 @@ def _measured(sides: tuple[str, str, str, str], pairs: Pairs) -> Comparison:
     )
 
 
-def _verdict(difference: float, p_value_holm: float) -> Verdict:
+def _verdict(difference: float, p_value_holm: float) -> Conclusion:
     """See `RULE`."""
     if p_value_holm > LEVEL:
         return "inconclusive"

@@ -35,7 +35,7 @@ class Crossing(NamedTuple):
 
 @dataclass(frozen=True)
 class Frontier:
-    """One arm minus the baseline at the same Avg@k; None where the level is not reached."""
+    """One arm minus the baseline at the same Avg@k; None if the level is not reached."""
 
     benchmark: str
     arm: str
@@ -51,7 +51,7 @@ class Frontier:
 
 
 def common_level(courses: Sequence[Course], average: str) -> float | None:
-    """The highest multiple of `GRID` that every run reaches after its first checkpoint; None where there is none.
+    """The highest multiple of `GRID` that every run reaches after its first checkpoint; None if there is none.
 
     The rule is fixed beforehand, the level is not: the coverage in docs/comparison.md is that of the rule.
     """

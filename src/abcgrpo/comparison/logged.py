@@ -26,7 +26,7 @@ Ended = Mapping[str, Mapping[int, float]]
 LOGGED_RULE = (
     "The entropy at the end of a run is its mean over the last tenth of the logged steps. Arms are compared by the "
     "geometric mean over seeds of the ratio to the baseline of the same seed, with Student's 95% interval of its "
-    "logarithm. An arm ends higher or lower where the sign-flip p over seeds, corrected by Holm's method over all "
+    "logarithm. An arm ends higher or lower if the sign-flip p over seeds, corrected by Holm's method over all "
     "these comparisons, is at most 5%."
 )
 
@@ -43,7 +43,7 @@ class RatioAtEnd:
     """exp of the mean over seeds of log(arm / baseline)."""
     low: float | None
     high: float | None
-    """Of the 95% interval; None with fewer than three seeds."""
+    """The 95% interval; both None with fewer than three seeds."""
     p_value: float | None
     p_value_holm: float | None
     seeds: int

@@ -43,7 +43,7 @@ def examine() -> list[Finding]:
 
 
 def installed_versions() -> dict[str, str]:
-    """Of the packages that matter here, those that are installed."""
+    """The installed ones of the packages that matter here."""
     found = {}
     for name in SHOWN_VERSIONS:
         try:
@@ -92,7 +92,7 @@ def _fresh_process() -> list[Finding]:
     program = [sys.executable, "-m", "abcgrpo.doctor.verl_process"]
     done = subprocess.run(program, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        return [Finding("wrong", f"a fresh process that imports verl dies: {done.stderr.strip()[-800:]}")]
+        return [Finding("wrong", f"a fresh process that imports verl fails: {done.stderr.strip()[-800:]}")]
     found = json.loads(done.stdout.splitlines()[-1])
     if "verl" in found:
         return [Finding("wrong", f"verl cannot be imported: {found['verl']}")]
@@ -100,7 +100,7 @@ def _fresh_process() -> list[Finding]:
     if "plugin" in found:
         findings.append(Finding("wrong", f"{PLUGIN} cannot be imported: {found['plugin']}"))
     if "engine" in found:
-        advice = "verl wants trl 0.27 or none, and abcgrpo[trl] wants trl 1.16: give verl an environment of its own"
+        advice = "verl needs trl 0.27 or none, and abcgrpo[trl] needs trl 1.16: give verl an environment of its own"
         trl = f". {advice}" if "trl" in found["engine"] else ""
         findings.append(Finding("wrong", f"verl's training engine will not start: {found['engine']}{trl}"))
     else:
@@ -109,13 +109,13 @@ def _fresh_process() -> list[Finding]:
 
 
 def _loss(holder: str | None) -> Finding:
-    """Of the function that has the loss's name in a fresh process."""
+    """Module and name of the function that has the loss's name in a fresh process."""
     if holder == f"{PLUGIN}.loss.{LOSS}":
         return Finding("ok", f"a fresh process that imports verl has the policy loss {LOSS}")
     if holder is not None:
         return Finding("wrong", f"the name {LOSS} belongs to another plug-in's {holder}: remove one of the two")
     return Finding(
         "wrong",
-        f"a fresh process that imports verl does not have the policy loss {LOSS}. Mend the route above, or set "
+        f"a fresh process that imports verl does not have the policy loss {LOSS}. Repair the route above, or set "
         f"VERL_USE_EXTERNAL_MODULES={PLUGIN} on every machine: with it, verl does not start without the loss",
     )

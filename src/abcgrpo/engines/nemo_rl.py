@@ -19,7 +19,7 @@ from abcgrpo.engines.settings import event_fractions, get, read_rule, refuse
 from abcgrpo.objective import Reduction, policy_loss
 
 REDUCTIONS: dict[str, Reduction] = {"TOKEN_LEVEL": "token_mean", "SEQUENCE_LEVEL": "sequence_mean"}
-"""By the names of NeMo-RL's `LossType`."""
+"""Reductions by the names of NeMo-RL's `LossType`."""
 REFUSED = (
     "reference_policy_kl_penalty",
     "use_importance_sampling_correction",
@@ -53,7 +53,7 @@ class RuleLoss:
             raise ValueError(f"loss_type must be one of {', '.join(REDUCTIONS)}, got {loss_type.name}")
         by_token = get(config, "token_level_loss")
         if by_token is not None and by_token != (loss_type.name == "TOKEN_LEVEL"):
-            raise ValueError(f"token_level_loss={by_token!r} says another reduction than loss_type={loss_type.name}")
+            raise ValueError(f"token_level_loss={by_token!r} contradicts loss_type={loss_type.name}")
         self.rule = read_rule(config, "NeMo-RL")
         self.loss_type = loss_type
         self.input_type = input_type

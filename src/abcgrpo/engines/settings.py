@@ -44,7 +44,9 @@ def read_rule(config: Any, engine: str, *, scaled_advantages: bool = False, resp
     if rule.spans != "response":
         raise ValueError(f"rule {rule.name} looks at all tokens of a batch, and {engine} cuts the batch up: use TRL")
     if responses_share_rows and rule.level != "token":
-        raise ValueError(f"rule {rule.name} takes one ratio per response, and {engine} shows a loss several as one row")
+        raise ValueError(
+            f"rule {rule.name} uses one ratio per response, and {engine} puts several responses into one row"
+        )
     if scaled_advantages and not is_linear(rule):
         raise ValueError(
             f"{engine} divides advantages by its normaliser before the loss, which changes what rule {rule.name} does: "
@@ -70,7 +72,7 @@ def refuse(config: Any, names: Iterable[str], engine: str) -> None:
     """
     for name in names:
         if get(config, name):
-            raise ValueError(f"{name}={get(config, name)!r} has no effect on abcgrpo's loss in {engine}: leave it off")
+            raise ValueError(f"{name}={get(config, name)!r} has no effect on abcgrpo's loss in {engine}: leave it out")
 
 
 def require_version(distribution: str, series: str) -> None:

@@ -2,6 +2,7 @@
 
 | module      | subject                                                                       |
 |-------------|-------------------------------------------------------------------------------|
+| `options`   | the options of an evaluation, which the command line and experiments share     |
 | `sampling`  | how answers are drawn; the plan of batches and seeds                           |
 | `samplers`  | who draws them: transformers, vLLM, a server                                  |
 | `adapters`  | checkpoints of adapters and their bases                                       |

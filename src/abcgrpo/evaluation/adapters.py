@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from abcgrpo.errors import UserError
 from abcgrpo.run_files import ADAPTER_CONFIG
 from abcgrpo.tasks import BASES, resolve_model
+from abcgrpo.tasks.sources import model_not_loaded
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -130,10 +131,8 @@ def _loaded(adapter: str | Path) -> Any:
     try:
         model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype)
     except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(
-            f"{adapter} is an adapter of the base {base}, which cannot be loaded: {reason} {_advice(adapter)}"
-        ) from error
+        reason = model_not_loaded(base, error)
+        raise type(reason)(f"{adapter} is an adapter of the base {base}. {reason} Or: {_advice(adapter)}") from error
     try:
         loaded = PeftModel.from_pretrained(model, str(adapter))
     except (OSError, ValueError, RuntimeError, KeyError) as error:

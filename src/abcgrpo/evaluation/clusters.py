@@ -18,7 +18,7 @@ FEWEST_CLUSTERS = 5
 """Below, the spread of clusters is not estimated: Student's quantile for three is 4.3, for two 12.7."""
 
 INDEPENDENT = (
-    "Questions are taken as independent: what several of them share (a contest, a template, a passage) would make the "
+    "Questions count as independent. Questions that share something (a contest, a template, a passage) would make the "
     "intervals too narrow and verdicts too frequent. Name such groups in a `cluster` column of the benchmark's file."
 )
 
@@ -54,5 +54,5 @@ def in_words(questions: int, clusters: Sequence[str] | None) -> str:
         return f"The {questions} questions are in {found} clusters: intervals and verdicts count clusters."
     return (
         f"The {questions} questions are in {found} cluster{'s' * (found > 1)}, too few to measure what questions of a "
-        f"cluster share (it takes {FEWEST_CLUSTERS}). {INDEPENDENT.partition(' Name')[0]}"
+        f"cluster share ({FEWEST_CLUSTERS} are needed). {INDEPENDENT.partition(' Name')[0]}"
     )

@@ -3,15 +3,16 @@
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from abcgrpo.evaluation.adapters import base_of, is_adapter, resolve_measured, settings_of
 from abcgrpo.evaluation.grades import grade_again, graded, notes_of, prompt_hash
 from abcgrpo.evaluation.growth import blocks, grow
+from abcgrpo.evaluation.options import EvaluationOptions
 from abcgrpo.evaluation.samplers import BATCH_SIZES, INDEPENDENT, Sampler, open_sampler
-from abcgrpo.evaluation.sampling import Request, Sample, Sampling, plan_batches
+from abcgrpo.evaluation.sampling import Request, Sample, Sampling, request_batches
 from abcgrpo.evaluation.store import Evaluation, SampleStore, read_evaluation
 from abcgrpo.files import locked
 from abcgrpo.progress import Progress, quiet_libraries
@@ -22,34 +23,17 @@ from abcgrpo.tasks.prompts import PromptTemplate, problem_text
 from abcgrpo.tasks.sources import CLUSTER
 
 
-@dataclass(frozen=True)
-class Plan:
-    """Who answers, how many times, and how."""
-
-    sampling: Sampling
-    samples: int = 64
-    """Answers to each question."""
-    sampler: str = "transformers"
-    """transformers, vllm or server."""
-    options: dict[str, Any] = field(default_factory=dict)
-    """Of the sampler. A server's `url` is part of what samples are known by; the others change how fast they come."""
-    batch_size: int | None = None
-    """Answers that are drawn and kept together; None for the sampler's own. Part of the plan: another size draws other
-    samples."""
-    template: PromptTemplate | None = None
-    """None for the task's."""
-
-
 def evaluate(
     model: str,
     benchmark: Benchmark,
-    plan: Plan,
+    options: EvaluationOptions,
     directory: Path,
     opened: Callable[..., Sampler] = open_sampler,
+    template: PromptTemplate | None = None,
 ) -> Evaluation:
     """Draw and grade the answers that `directory` does not hold yet, and return the evaluation.
 
-    A killed evaluation goes on where it stopped, with the samples that an undisturbed one would have drawn. Where a
+    A killed evaluation resumes where it stopped, with the samples that an undisturbed one would have drawn. Where a
     sampler fails in the middle of a batch, what it drew until then is kept, if the sampler is one of `INDEPENDENT`. An
     evaluation that differs in having fewer questions or samples grows: see `abcgrpo.evaluation.growth`. Answers that
     another grade was given for are graded again, and not drawn again: see `abcgrpo.evaluation.grades`.
@@ -57,30 +41,33 @@ def evaluate(
     Args:
         model: a directory or hub id; for a server, what it calls the model.
         benchmark: the problems.
-        plan: how they are answered.
+        options: how they are answered; `questions` concerns whoever loads the benchmark. A server's URL and the batch
+            size are part of what samples are known by; `concurrency`, `retries` and `timeout` are not.
         directory: where the samples are kept.
         opened: what gives the sampler, called only if samples are missing; a `LastSampler` for several benchmarks.
+        template: the prompt; None for the task's.
 
     Raises:
         UserError: a model that cannot be loaded, or a directory with samples of other settings.
     """
-    template = plan.template or benchmark.task.template
-    path = model if plan.sampler == "server" else resolve_measured(model)
-    batch_size = plan.batch_size or BATCH_SIZES[plan.sampler]
+    template = template or benchmark.task.template
+    sampling = sampling_of(benchmark.task, options)
+    path = model if options.sampler == "server" else resolve_measured(model)
+    batch_size = options.batch_size or BATCH_SIZES[options.sampler]
     settings = {
         "model": model,
-        "model_fingerprint": model if plan.sampler == "server" else fingerprint(path),
-        "sampler": plan.sampler,
+        "model_fingerprint": model if options.sampler == "server" else fingerprint(path),
+        "sampler": options.sampler,
         "benchmark": benchmark.name,
         "questions": len(benchmark.rows),
         "questions_sha256": benchmark.sha256,
-        "samples": plan.samples,
+        "samples": options.samples,
         "batch_size": batch_size,
         "prompt_template": template.to_dict(),
-        "sampling": plan.sampling.to_dict(),
+        "sampling": sampling.to_dict(),
     }
-    if "url" in plan.options:
-        settings["url"] = plan.options["url"]
+    if options.server is not None:
+        settings["url"] = options.server
     asked = with_prompts(benchmark.rows, template)
     prompts = [row["prompt"] for row in asked]
     directory.mkdir(parents=True, exist_ok=True)
@@ -88,17 +75,17 @@ def evaluate(
         grade_again(directory, settings, benchmark, asked)
         stages = grow(directory, settings, benchmark.graded)
         store = SampleStore(directory, settings, notes_of(benchmark))
-        batches = plan_batches(
+        batches = request_batches(
             [problem_text(row["problem"]) for row in asked],
-            blocks(len(asked), plan.samples, stages),
+            blocks(len(asked), options.samples, stages),
             batch_size,
-            plan.sampling.seed,
+            sampling.seed,
         )
         keys = [[(benchmark.ids[request.question], request.sample) for request in batch] for batch in batches]
-        kept = store.kept(keys, whole=plan.sampler not in INDEPENDENT)
+        kept = store.kept(keys, whole=options.sampler not in INDEPENDENT)
         if len(kept) < sum(map(len, batches)):
             quiet_libraries()
-            sampler = opened(plan.sampler, path, plan.sampling, **plan.options)
+            sampler = opened(options.sampler, path, sampling, **options.connection)
             if dtype := getattr(sampler, "dtype", None):
                 store.note("dtype", dtype)
             with Progress(f"{Path(model).name} on {benchmark.name}", len(batches)) as progress:
@@ -141,16 +128,16 @@ def _lines(benchmark: Benchmark, asked: list[Row], answered: list[tuple[Request,
     ]
 
 
-def default_sampling(task: Task, given: dict[str, Any], seed: int) -> Sampling:
-    """How a task is sampled unless something else is given; None in `given` means nothing is.
+def sampling_of(task: Task, options: EvaluationOptions) -> Sampling:
+    """How answers to a task are drawn: as the task says, replaced by the options that are given.
 
     Raises:
         UserError: see `Sampling`.
     """
     defaults = asdict(task.sampling)
-    if given.get("temperature") == 0:
-        defaults = defaults | {"top_p": 1.0, "top_k": 0}
-    return Sampling(**defaults | {name: value for name, value in given.items() if value is not None}, seed=seed)
+    if options.temperature == 0:
+        defaults |= {"top_p": 1.0, "top_k": 0}
+    return Sampling(**defaults | options.model_dump(include={*defaults}, exclude_none=True), seed=options.seed)
 
 
 def fingerprint(model: str) -> str:

@@ -60,7 +60,9 @@ def grade_again(directory: Path, settings: dict[str, Any], benchmark: Benchmark,
     known |= {"questions_sha256": rows_hash(benchmark.graded[: known["questions"]])}
     write_json(directory / SETTINGS, known | {NOTES: notes | notes_of(benchmark)})
     print(
-        f"{directory}: {len(lines)} answers are graded again, by other code than before.", file=sys.stderr, flush=True
+        f"{directory}: {len(lines)} answers are graded again, because the grading code has changed.",
+        file=sys.stderr,
+        flush=True,
     )
 
 

@@ -71,12 +71,12 @@ def pass_at_first_k(right: np.ndarray, k: int) -> np.ndarray:
 def majority_vote(answers: Sequence[Sequence[str | None]], right: np.ndarray) -> np.ndarray:
     """Whether each question's most frequent answer is right; (questions,).
 
-    Right answers are one answer, since all of them are the gold's; wrong ones are told apart by their text without
+    Right answers are one answer, since all of them are the gold's; wrong ones are distinguished by their text without
     spaces. Samples without an answer have no vote. Among w answers that tie, a right one counts 1/w, the expectation
     of a draw. A question without votes counts 0.
 
     Args:
-        answers: for each question, its samples' answers; None where there is none.
+        answers: for each question, its samples' answers; None if there is none.
         right: (questions, n), whether each is right.
     """
     return np.array([_vote(given, correct) for given, correct in zip(answers, right, strict=True)])

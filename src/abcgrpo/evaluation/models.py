@@ -14,7 +14,7 @@ class Named(NamedTuple):
     """A model to be measured."""
 
     label: str
-    """In tables; also the directory of its samples."""
+    """Name in tables, and of the directory of its samples."""
     model: str
     """A directory, a hub id, or what a server calls it."""
 
@@ -48,5 +48,5 @@ def named_models(models: list[str], checkpoints: str | None = None) -> list[Name
             named.append(Named(label, model))
     labels = [each.label for each in named]
     if repeated := sorted({label for label in labels if labels.count(label) > 1}):
-        raise UserError(f"Two models are called the same ({', '.join(repeated)}): evaluate them with an --output each.")
+        raise UserError(f"Two models have the same name ({', '.join(repeated)}): give each its own --output.")
     return named

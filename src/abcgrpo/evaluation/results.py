@@ -1,6 +1,6 @@
 """All figures of finished evaluations: the content of `results.json`, which tables only lay out. No torch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,14 +34,14 @@ class Metrics:
     estimator: str = UNBIASED
     """`unbiased`, or `first-k` for the figures of the paper's released script."""
     seed: int = 0
-    """Of the generator that intervals over samples resample with."""
+    """Seed of the generator that resamples for intervals over samples."""
 
     def __post_init__(self) -> None:
         if self.estimator not in PASS_AT_K:
             raise unknown_name("estimator", self.estimator, PASS_AT_K, "pass-at-k")
         for k in self.ks:
             if not 1 <= k <= self.samples:
-                raise UserError(f"Pass@{k} needs at least {max(k, 1)} samples to each question, not {self.samples}.")
+                raise UserError(f"Pass@{k} needs at least {max(k, 1)} samples per question, not {self.samples}.")
 
     @property
     def names(self) -> list[str]:
@@ -66,7 +66,7 @@ def powers_of_two(samples: int) -> list[int]:
 def results(evaluations: dict[str, dict[str, Evaluation]], metrics: Metrics) -> dict[str, Any]:
     """Everything that is reported.
 
-    - `benchmarks.<benchmark>.models.<model>`: see `figures`.
+    - `benchmarks.<benchmark>.models.<model>`: see `scores_of`.
     - `benchmarks.<benchmark>.differences`: each model minus the first, question by question.
     - `average.<model>`: the mean of each column over the benchmarks, where there are several.
 
@@ -76,7 +76,7 @@ def results(evaluations: dict[str, dict[str, Evaluation]], metrics: Metrics) -> 
     """
     benchmarks = {
         name: {
-            "models": {model: figures(each, metrics) for model, each in by_model.items()},
+            "models": {model: scores_of(each, metrics) for model, each in by_model.items()},
             "differences": _differences(by_model, metrics),
         }
         for name, by_model in evaluations.items()
@@ -100,7 +100,7 @@ def results(evaluations: dict[str, dict[str, Evaluation]], metrics: Metrics) -> 
     }
 
 
-def figures(evaluation: Evaluation, metrics: Metrics) -> dict[str, Any]:
+def scores_of(evaluation: Evaluation, metrics: Metrics) -> dict[str, Any]:
     """Every figure of one evaluation.
 
     Columns and `majority` have value, low and high over questions; Pass@k with k < n also `questions_and_samples`
@@ -134,8 +134,13 @@ def figures(evaluation: Evaluation, metrics: Metrics) -> dict[str, Any]:
     }
 
 
-def suspicions(evaluation: Evaluation) -> list[str]:
-    """What makes an evaluation say nothing, or hints at a mistake in the task rather than in the model."""
+def suspicions(evaluation: Evaluation, trained: bool = False) -> list[str]:
+    """What makes an evaluation say nothing, or hints at a mistake in the task rather than in the model.
+
+    Args:
+        evaluation: of one model.
+        trained: whether a training run made the model.
+    """
     total, right = sum(evaluation.reasons.values()), int(evaluation.right.sum())
     if total and evaluation.reasons["no_answer"] == total:
         return [
@@ -143,11 +148,11 @@ def suspicions(evaluation: Evaluation) -> list[str]:
             "answers are truncated. The scores say nothing about the model."
         ]
     if total and evaluation.reasons["failed"] == total:
-        return ["the grade FAILED on every answer. The figures say nothing of the model."]
+        return ["the grade FAILED on every answer. The figures say nothing about the model."]
     warnings = []
     if total and 2 * evaluation.reasons["no_answer"] > total:
         warnings.append(
-            "MOST answers ended in no_answer: the figures say more of the form of answers than of what the model knows."
+            "MOST answers ended in no_answer: the figures show the form of the answers more than the model's ability."
         )
     if 2 * evaluation.truncated > 1:
         warnings.append(
@@ -155,14 +160,31 @@ def suspicions(evaluation: Evaluation) -> list[str]:
             "within the limit."
         )
     if right == 0:
-        return [
-            *warnings,
-            "NOTHING was solved. A base that solves nothing gives training no signal, and arms cannot be told apart: "
-            "look at the samples, or take easier problems.",
-        ]
+        if trained:
+            meaning = (
+                "Training had no signal, or it broke the model: look at the logged reward and at the samples. The "
+                "score says nothing about the rule."
+            )
+        else:
+            meaning = (
+                "Training then has nothing to learn from, and arms cannot be told apart: look at the samples, or use "
+                "easier problems."
+            )
+        return [*warnings, f"NOTHING was solved. {meaning}"]
     if right == evaluation.right.size:
-        return ["EVERYTHING was solved: there is nothing left to learn or to compare. Take harder problems."]
+        return ["EVERYTHING was solved: there is nothing left to learn or to compare. Use harder problems."]
     return warnings
+
+
+def suspicion_of_training(rewards: Iterable[float]) -> str | None:
+    """What makes a training run say nothing about its rule, by the mean reward of each logged step; None otherwise."""
+    rewards = list(rewards)
+    if rewards and not any(rewards):
+        return (
+            "The reward was 0 at EVERY logged step: nothing was solved, so training had no signal. Look at the model's "
+            "answers, or use easier problems."
+        )
+    return None
 
 
 def _differences(by_model: dict[str, Evaluation], metrics: Metrics) -> list[dict[str, Any]]:
@@ -186,12 +208,12 @@ def _by_question(by_model: dict[str, Evaluation], metrics: Metrics) -> dict[str,
 
 def _notes(evaluations: dict[str, dict[str, Evaluation]], metrics: Metrics) -> list[str]:
     every = [each for by_model in evaluations.values() for each in by_model.values()]
-    notes = ["Intervals are 95% and over questions: what other questions of the same kind would have changed."]
+    notes = ["Intervals are 95%, over questions: they cover other questions of the same kind."]
     for name, by_model in evaluations.items():
         first, *_ = by_model.values()
         notes.append(f"{name}: {in_words(len(first.questions), first.clusters)}")
         notes += [
-            f"{name}: no difference of {model}, which was measured on other questions than {next(iter(by_model))}."
+            f"{name}: no difference for {model}, which was measured on other questions than {next(iter(by_model))}."
             for model, each in by_model.items()
             if each.questions != first.questions
         ]
@@ -199,13 +221,13 @@ def _notes(evaluations: dict[str, dict[str, Evaluation]], metrics: Metrics) -> l
             if few := [column for column, values in by_column.items() if unseen_variance(values) > 0]:
                 notes.append(
                     f"{name}: fewer than four questions carry the difference of {model} in {', '.join(few)}. These "
-                    f"intervals are wider than 95% need be, and only more questions can make them narrower."
+                    f"intervals are wider than 95% intervals have to be. Only more questions make them narrower."
                 )
     if metrics.estimator == FIRST_K:
         notes.append("Pass@k is whether any of the first k samples is right: one draw, not the mean over all draws.")
     elif metrics.samples in metrics.ks:
         notes.append(
-            f"Pass@{metrics.samples} uses all samples at once: it is no more than whether any of them was right, and "
+            f"Pass@{metrics.samples} uses all samples at once: it only says whether any of them was right, and "
             f"has no interval over samples."
         )
     if stopped := sum(each.reasons["timeout"] + each.reasons["killed"] for each in every):

@@ -53,12 +53,12 @@ class Request(NamedTuple):
     seed: int
 
 
-def plan_batches(
+def request_batches(
     problems: list[str], blocks: Sequence[tuple[range, range]], batch_size: int, seed: int
 ) -> list[list[Request]]:
-    """Every (problem, sample) once, in batches of at most `batch_size`, problems of like length together.
+    """Every (problem, sample) once, in batches of at most `batch_size`, problems of similar length together.
 
-    The plan depends on its arguments alone, so that an evaluation that goes on after a kill draws the same samples. No
+    The plan depends on its arguments alone, so that an evaluation that resumes after a kill draws the same samples. No
     batch reaches over two blocks: see `abcgrpo.evaluation.growth`.
     """
     batches = []

@@ -1,4 +1,4 @@
-"""The samples of an evaluation, kept line by line, so that a killed one goes on and every figure can be traced.
+"""The samples of an evaluation, kept line by line, so that a killed one resumes and every figure can be traced.
 
 A directory holds `evaluation.json` (what was asked of which model, and how) and `samples.jsonl` (one line per sample:
 problem, sample, seed, prompt_sha256, text, tokens, finish_reason, correct, answer, reason, of a task with graded
@@ -22,7 +22,7 @@ from abcgrpo.run_files import differences
 SETTINGS = "evaluation.json"
 SAMPLES = "samples.jsonl"
 NOTES = "notes"
-"""What `evaluation.json` holds besides settings: not compared, and free to differ when a killed evaluation goes on."""
+"""What `evaluation.json` holds besides settings: not compared, and free to differ when a killed evaluation resumes."""
 
 Key = tuple[str, int]
 """Problem id and sample index."""
@@ -47,7 +47,7 @@ class Evaluation:
     unparsable_golds: list[str]
     """Problems of which nothing can be said; they are in no figure but `truncated` and `mean_tokens`."""
     clusters: list[str] | None = None
-    """(questions,), what groups of questions share, as the benchmark names it; None where it names none."""
+    """(questions,), what groups of questions share, as the benchmark names it; None if it names none."""
 
     @property
     def samples(self) -> int:

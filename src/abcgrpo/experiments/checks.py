@@ -5,11 +5,12 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 
 from abcgrpo.errors import UserError
+from abcgrpo.evaluation.evaluate import sampling_of
 from abcgrpo.experiments.specification import Experiment
 from abcgrpo.progress import quiet_libraries
 from abcgrpo.tasks import get_task, resolve_model
 from abcgrpo.tasks.benchmarks import KNOWN, Benchmark, file_grader, load_benchmark
-from abcgrpo.tasks.sources import HubError, from_hub
+from abcgrpo.tasks.sources import HubError, model_not_loaded
 from abcgrpo.training.adapter import adapter_of, check_adapter, missing_for_adapter, with_adapter
 from abcgrpo.training.arguments import check_arguments, missing_here, planned_arguments
 from abcgrpo.training.batches import plan_batches, planned_processes
@@ -68,9 +69,7 @@ def _check_model(experiment: Experiment) -> None:
     try:
         config = AutoConfig.from_pretrained(resolve_model(name))
     except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        message = f"The model {name!r} cannot be loaded: no such directory, and not a model that the hub lets us read."
-        raise from_hub(error, f"{message} {reason}") from error
+        raise model_not_loaded(name, error) from error
     for place, recipe in _recipes(experiment).items():
         if recipe.adapter and not missing_for_adapter(recipe):
             with _of(place):
@@ -79,8 +78,8 @@ def _check_model(experiment: Experiment) -> None:
 
 def _check_benchmark(experiment: Experiment) -> None:
     with _of("evaluation"):
-        for _ in _benchmarks(experiment):
-            pass
+        for benchmark in _benchmarks(experiment):
+            sampling_of(benchmark.task, experiment.evaluation)
 
 
 def planned_questions(experiment: Experiment) -> int:
@@ -96,9 +95,9 @@ def planned_questions(experiment: Experiment) -> int:
 
 
 def _benchmarks(experiment: Experiment) -> Iterator[Benchmark]:
-    plan, task = experiment.evaluation, get_task(experiment.task)
+    task = get_task(experiment.task)
     for name in experiment.benchmarks:
-        yield load_benchmark(name, None, plan.questions, file_grader(name, task))
+        yield load_benchmark(name, None, experiment.evaluation.questions, file_grader(name, task))
 
 
 @contextmanager

@@ -29,7 +29,7 @@ PROMPT_TOKENS = 100
 
 @dataclass(frozen=True)
 class Cost:
-    """Of all runs of an experiment together."""
+    """The cost of all runs of an experiment together."""
 
     parameters: int
     adapters: tuple[int, ...]
@@ -47,7 +47,7 @@ class Cost:
 
 
 def cost(experiment: Experiment, questions: int) -> Cost | None:
-    """What the experiment costs; None where the number of optimizer steps is not known: no max_steps, no num_problems.
+    """What the experiment costs; None if the number of optimizer steps is not known: no max_steps, no num_problems.
 
     Args:
         experiment: what is run.

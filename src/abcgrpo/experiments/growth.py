@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from abcgrpo.errors import UserError
-from abcgrpo.experiments.specification import EvaluationPlan, Experiment
+from abcgrpo.experiments.specification import EvaluationSection, Experiment
 from abcgrpo.files import plain
 from abcgrpo.run_files import GRADED_WITH, differences
 
@@ -56,20 +56,20 @@ def changes(known: dict[str, Any], experiment: Experiment, where: str, trained: 
         )
     if known.get(GRADED_WITH, graded_with) != graded_with and known.get("reward_funcs") == wanted["reward_funcs"]:
         rewarded = "; finished runs were rewarded by what it was before" if trained else ""
-        found.append(f"the code that grades is another, and answers are graded again{rewarded}")
+        found.append(f"the grading code has changed, and answers are graded again{rewarded}")
     return found
 
 
 def _names(kind: str, before: dict[str, Any], now: dict[str, Any], refused: list[str], found: list[str]) -> None:
     one = kind[:-1]
     if kind == "conditions" and not before:
-        refused.append("conditions: the runs that are there have none")
+        refused.append("conditions: the existing runs have none")
         return
     if kind == "arms" and before and next(iter(before)) != next(iter(now)):
         refused.append(f"the first arm, which others are compared with, was {next(iter(before))}, is {next(iter(now))}")
     refused += [f"{one} {name} is left out" for name in before if name not in now]
     refused += [
-        f"{one} {name} is another: {', '.join(differences(before[name], now[name]))}"
+        f"{one} {name} has changed: {', '.join(differences(before[name], now[name]))}"
         for name in before
         if name in now and before[name] != now[name]
     ]
@@ -86,9 +86,9 @@ def _listed(kind: str, before: Iterable[Any], now: list[Any], refused: list[str]
 
 
 def _evaluation(before: dict[str, Any], now: dict[str, Any], refused: list[str], found: list[str]) -> None:
-    for name, field in EvaluationPlan.model_fields.items():
+    for name, field in EvaluationSection.model_fields.items():
         was, wanted = before.get(name, None if field.is_required() else field.default), now[name]
-        if was == wanted:
+        if was == wanted or name in ("concurrency", "retries", "timeout"):  # of requests: they change no answer
             continue
         if name == "pass_at_k":
             found.append(f"k was {', '.join(map(str, was or []))}, is {', '.join(map(str, wanted))}")

@@ -23,7 +23,7 @@ def family_size(experiment: Experiment) -> int:
 
 
 def cannot_conclude(experiment: Experiment) -> str | None:
-    """What the number of seeds rules out, in a sentence; None where a verdict is possible."""
+    """What the number of seeds rules out, in a sentence; None if a verdict is possible."""
     if len(experiment.arms) < 2:
         return "One arm: there is nothing to compare."
     return limits(len(experiment.seeds), family_size(experiment))
@@ -69,7 +69,7 @@ def _comparison(experiment: Experiment) -> list[str]:
     if seeds >= FEWEST_SEEDS:
         raw = smallest_p_value(seeds)
         corrected = min(1.0, raw * size)
-        lines.append(f"Smallest p-value that can come out: {raw:.3g}, {corrected:.3g} after Holm's correction.")
+        lines.append(f"Smallest possible p-value: {raw:.3g}, {corrected:.3g} after Holm's correction.")
     lines.append(_with_other_seeds(size))
     if impossible:
         return [*lines, f"CANNOT CONCLUDE. {impossible}"]
@@ -77,13 +77,13 @@ def _comparison(experiment: Experiment) -> list[str]:
     return [
         *lines,
         f"Detectable: a true difference of {effect:.1f} standard deviations of a seed's difference gets its verdict in "
-        f"80% of such experiments, and a smaller one less often; more where questions differ much. Anything else will "
-        f"be inconclusive, which does not mean that the arms are alike.",
+        f"80% of such experiments, and a smaller one less often. More is needed if questions differ much. All other "
+        f"results are inconclusive, which does not mean that the arms are alike.",
     ]
 
 
 def _with_other_seeds(size: int) -> str:
-    """What a smaller or larger study of these arms could tell."""
+    """What a smaller or larger study of these arms could show."""
     said = []
     for seeds in TYPICAL_SEEDS:
         count = "1 seed" if seeds == 1 else f"{seeds} seeds"
@@ -91,7 +91,7 @@ def _with_other_seeds(size: int) -> str:
             said.append(f"with {count} no verdict is possible")
         else:
             said.append(f"with {count} {detectable_effect_in_deviations(seeds, size):.1f} deviations")
-    return f"Smallest difference that is detectable, in standard deviations of a seed's difference: {'; '.join(said)}."
+    return f"Smallest detectable difference, in standard deviations of a seed's difference: {'; '.join(said)}."
 
 
 def _cost(experiment: Experiment) -> list[str]:
@@ -111,7 +111,7 @@ def _time(runner: ExperimentRunner) -> str:
     took = runner.durations()
     runs = len(runner.jobs) - 1
     if not took:
-        return f"Time: not known; there is no finished run in {runner.output} to judge by."
+        return f"Time: not known, since no run in {runner.output} is finished."
     left = runs - len(took)
     seconds = left * sum(map(sum, took)) / len(took) / len(device_places(runner.jobs))
-    return f"Time: about {duration(seconds)} for the runs that are left, {left} of {runs}, judged by the finished ones."
+    return f"Time: about {duration(seconds)} for the {left} of {runs} runs that are left, estimated from the others."

@@ -28,14 +28,15 @@ import json
 from dataclasses import fields
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from abcgrpo.boundaries import Boundaries
-from abcgrpo.errors import UserError, unknown_name
+from abcgrpo.errors import UserError, mistake_in_words, unknown_name
+from abcgrpo.evaluation.options import EvaluationOptions
 from abcgrpo.files import plain, read_yaml
 from abcgrpo.rules import Rule, resolve_rule
+from abcgrpo.rules.abc_grpo import Boundaries
 from abcgrpo.run_files import BASE
 from abcgrpo.tasks import DEFAULT, Spec, get_rewards, get_task, spec_text
 from abcgrpo.training.recipe import Objective, Recipe, recipe_from_flat
@@ -53,9 +54,9 @@ class Resources(_Strict):
     """What a job takes of a machine."""
 
     processes: int = Field(default=1, ge=1)
-    """That train together, on one machine; the batch sizes are those of all of them. Evaluation takes one process."""
+    """Processes that train together on one machine, for the whole batch sizes. Evaluation takes one process."""
     gpus: int | None = Field(default=None, ge=0)
-    """Of the job. Without it one for each process where this machine has GPUs, and on Ray none."""
+    """GPUs of the job. Default: one for each process if this machine has GPUs; none on Ray."""
     cpus: int | None = Field(default=None, ge=1)
     """On Ray, of the job; by default one for each process."""
     memory: float | None = Field(default=None, gt=0)
@@ -78,25 +79,16 @@ class Arm(_Strict):
     training: dict[str, Any] = Field(default_factory=dict)
 
 
-class EvaluationPlan(_Strict):
-    """How the base and every checkpoint are measured."""
+class EvaluationSection(EvaluationOptions):
+    """How the base and every checkpoint are measured: the options of `abcgrpo evaluate`, and what is reported."""
 
     benchmark: str | list[str] | None = None
-    """A benchmark by name, a file by path, or several; None for the problems that the task holds back."""
-    sampler: Literal["transformers", "vllm", "server"] = "transformers"
-    """Who answers: see `abcgrpo.evaluation.samplers`."""
-    server: str | None = None
-    """URL of the server; every checkpoint is called by its directory there."""
-    questions: int | None = Field(default=None, ge=1)
+    """A benchmark by name, a file by path, or several; None for the problems that the task holds out."""
     samples: int = Field(default=128, ge=1)
-    batch_size: int = Field(default=512, ge=1)
+    """Twice the largest k, so that each Pass@k has an error over samples as well."""
+    batch_size: int | None = Field(default=512, ge=1)
+    """With every sampler; None for the sampler's own."""
     pass_at_k: list[Annotated[int, Field(ge=1)]] = Field(default=[2, 4, 8, 16, 32, 64], min_length=1)
-    temperature: float | None = Field(default=None, ge=0)
-    """None, here and below: as the task is sampled."""
-    top_p: float | None = Field(default=None, gt=0, le=1)
-    top_k: int | None = Field(default=None, ge=0)
-    max_new_tokens: int | None = Field(default=None, ge=1)
-    seed: int = 0
 
 
 class Run(NamedTuple):
@@ -105,7 +97,7 @@ class Run(NamedTuple):
     arm: str
     seed: int
     condition: str | None = None
-    """None where the experiment has no conditions."""
+    """None if the experiment has no conditions."""
 
     @property
     def name(self) -> str:
@@ -131,13 +123,13 @@ class Experiment(_Strict):
     conditions: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Name → the fields of `training` that are other under it."""
     training: dict[str, Any] = Field(default_factory=dict)
-    evaluation: EvaluationPlan = EvaluationPlan()
+    evaluation: EvaluationSection = EvaluationSection()
     resources: Resources = Resources()
     """What each job takes of a machine."""
 
     @property
     def benchmarks(self) -> list[str]:
-        """What is measured on: benchmarks by name, files by path, or the task for the problems that it holds back."""
+        """What is measured on: benchmarks by name, files by path, or the task for the problems that it holds out."""
         named = self.evaluation.benchmark or spec_text(self.task)
         return [named] if isinstance(named, str) else named
 
@@ -185,25 +177,21 @@ def read_experiment(name_or_path: str) -> Experiment:
         experiment = Experiment.model_validate(content)
     except ValidationError as error:
         raise _explained(error, str(path)) from None
-    plan = experiment.evaluation
+    evaluation = experiment.evaluation
     listed: dict[str, list[Any]] = {
         "seeds": experiment.seeds,
-        "evaluation: pass_at_k:": plan.pass_at_k,
+        "evaluation: pass_at_k:": evaluation.pass_at_k,
         "evaluation: benchmark:": experiment.benchmarks,
     }
     for name, values in listed.items():
         if repeated := sorted({value for value in values if values.count(value) > 1}):
             raise UserError(f"{path}: {name} {repeated} are listed twice.")
-    if max(plan.pass_at_k) > plan.samples:
-        raise UserError(
-            f"{path}: evaluation: Pass@{max(plan.pass_at_k)} needs at least as many samples, not {plan.samples}."
-        )
-    if (plan.sampler == "server") != (plan.server is not None):
-        raise UserError(f"{path}: evaluation: sampler: server and server: URL belong together: give both, or neither.")
+    if (largest := max(evaluation.pass_at_k)) > evaluation.samples:
+        raise UserError(f"{path}: evaluation: Pass@{largest} needs at least as many samples, not {evaluation.samples}.")
     task = get_task(experiment.task, f"{path}: task")
-    if plan.benchmark is None and task.held_out_rows is None:
+    if evaluation.benchmark is None and task.held_out_rows is None:
         raise UserError(
-            f"{path}: evaluation: benchmark is missing: task {task.name} holds no problems of its own back. Name a "
+            f"{path}: evaluation: benchmark is missing: task {task.name} has no held-out problems. Name a "
             f"benchmark, or a .jsonl or .parquet file."
         )
     for kind, names in (("arm", experiment.arms), ("condition", experiment.conditions)):
@@ -211,9 +199,7 @@ def read_experiment(name_or_path: str) -> Experiment:
             if not _names_a_directory(name):
                 raise UserError(f"{path}: {name!r} cannot be the name of {_an(kind)}: it names a directory.")
     if BASE in experiment.arms:
-        raise UserError(
-            f"{path}: an arm cannot be called {BASE!r}, which is what tables call the model before training."
-        )
+        raise UserError(f"{path}: an arm cannot be called {BASE!r}, the name of the model before training in tables.")
     _require_one_place(experiment, str(path))
     for name in experiment.arms:
         if (launch := experiment.resources_of(name).launch) is not None:
@@ -241,8 +227,8 @@ def _require_one_place(experiment: Experiment, where: str) -> None:
     for place, values in places.items():
         if rules := sorted(values.keys() & {"rule", *THRESHOLDS}):
             raise UserError(
-                f"{where}: {place}: {rules[0]} would take the place of every arm's own rule, and the arms would no "
-                f"longer be what their names say: set it in an arm, as its `rule` or in its `boundaries`."
+                f"{where}: {place}: {rules[0]} would replace every arm's own rule: set it in an "
+                f"arm, as its `rule` or in its `boundaries`."
             )
     for name, arm in experiment.arms.items():
         if arm.objective == "trl" and (arm.rule is not None or arm.boundaries is not None):
@@ -268,16 +254,14 @@ def _require_one_place(experiment: Experiment, where: str) -> None:
 
 
 def _require_different(experiment: Experiment, where: str) -> None:
-    """Refuse arms, and conditions, that are alike: a comparison of them would be of nothing but chance."""
+    """Refuse identical arms and identical conditions: a comparison of them would show chance only."""
     seen: dict[str, Run] = {}
     for run in experiment.runs():
         if run.seed == experiment.seeds[0]:
             recipe = experiment.recipe(run.arm, run.seed, ".", run.condition).to_flat()
             other = seen.setdefault(json.dumps(plain(recipe), sort_keys=True, default=str), run)
             if other.arm != run.arm and other.condition == run.condition:
-                raise UserError(
-                    f"{where}: arms {other.arm!r} and {run.arm!r} are the same in everything: leave one out."
-                )
+                raise UserError(f"{where}: arms {other.arm!r} and {run.arm!r} are identical: leave one out.")
             if other.arm == run.arm and other.condition != run.condition:
                 raise UserError(
                     f"{where}: conditions {other.condition!r} and {run.condition!r} are the same for arm {run.arm!r}: "
@@ -325,10 +309,10 @@ def _explained(error: ValidationError, where: str) -> UserError:
     if first["type"] == "extra_forbidden":
         owner: type[BaseModel] = Experiment
         if place[0] == "evaluation":
-            owner = EvaluationPlan
+            owner = EvaluationSection
         elif "resources" in place[:-1]:
             owner = Resources
         elif place[0] == "arms":
             owner = Arm
         return unknown_name("key", str(place[-1]), owner.model_fields, ": ".join([where, *map(str, place[:-1])]))
-    return UserError(f"{where}: {': '.join(map(str, place))}: {first['msg'][0].lower()}{first['msg'][1:]}.")
+    return UserError(f"{where}: {': '.join(map(str, place))}: {mistake_in_words(first)}")

@@ -28,10 +28,10 @@ BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 def status(directory: Path) -> dict[str, Any]:
-    """What is known of an experiment while it runs, and afterwards.
+    """The state of an experiment while it runs, and afterwards.
 
     Returns:
-        `running` (whether a process works on it now), `seconds_left` (None where nothing is known), `jobs` (a list of
+        `running` (whether a process works on it now), `seconds_left` (None if nothing is known), `jobs` (a list of
         `name`, `arm`, `condition`, `seed`, `state`, `progress` and `error`), and `curves`: by arm, and condition where
         there are any, `reward` and `entropy` over training, as means over the runs.
 
@@ -80,7 +80,7 @@ def _state(job: Path, running: bool) -> dict[str, Any]:
 
 
 def _curves(logs: Sequence[Path]) -> dict[str, list[float | None]]:
-    """By metric, the mean over runs in each of `POINTS` equal parts of training; None where nothing is logged yet."""
+    """By metric, the mean over runs in each of `POINTS` equal parts of training; None if nothing is logged yet."""
     lines = [line for log in logs if log.exists() for line in read_json_lines(log)]
     last = max((line["step"] for line in lines), default=0)
     found: dict[str, list[float | None]] = {}

@@ -212,7 +212,7 @@ def _why_not(
     if config.num_beams != 1 or config.return_dict_in_generate or config.prefill_chunk_size is not None:
         return "beams, scores or a prompt in pieces are asked for"
     if stopping_criteria.max_length is None or stopping_criteria.max_length <= input_ids.size(1):
-        return "there is no limit of length"
+        return "there is no length limit"
     for part, known in ((logits_processor, ROW_BY_ROW), (stopping_criteria, (EosTokenCriteria, MaxLengthCriteria))):
         for each in part:
             if type(each) not in known:

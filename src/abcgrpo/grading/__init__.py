@@ -16,8 +16,7 @@
 | `rewards`       | the reward signatures of TRL and verl                               |
 | `rows`, `files` | checking rows of data; grading a file                               |
 
-A tolerance passes in one place only: as a benchmark's stated property (`tolerance=`), and never for two exact numbers
-without it.
+Numbers are equal or different: there is no tolerance.
 """
 
 from abcgrpo.grading.extraction import extract_answer

@@ -17,7 +17,7 @@ class Atom:
     key: str
     """`text` without spaces and needless braces: equal keys are equal answers."""
     unit: str | None = None
-    """The canonical name of its unit, or the noun that stands after it; None where there is neither."""
+    """The canonical name of its unit, or the noun that stands after it; None if there is neither."""
     percent: bool = False
     words: bool = False
     """Whether it is a word or a phrase, not mathematics."""

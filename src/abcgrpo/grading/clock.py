@@ -14,7 +14,7 @@ class Time:
     hour: int
     minute: int
     half: str
-    """`a` for a.m., `p` for p.m., empty where it is not said."""
+    """`a` for a.m., `p` for p.m., empty if it is not said."""
     certain: bool
     """Whether it can be nothing else: 1:10 could be a ratio, but 2:20 is not one in lowest terms."""
 
@@ -36,7 +36,7 @@ class Time:
 
 
 def read_time(text: str, unit: str | None) -> Time | None:
-    """The time of day that a text gives, with what stands after it as its `unit`; None where it is none."""
+    """The time of day that a text gives, with what stands after it as its `unit`; None if it is none."""
     if (named := _NAMED.get(text.lower())) is not None:
         return Time(*named, certain=True)
     found = _TIME.fullmatch(text.strip())

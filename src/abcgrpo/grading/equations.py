@@ -83,7 +83,7 @@ def without_approximation(atom: Atom) -> Atom:
 
 
 def side_value(text: str, whole: Atom) -> Atom | None:
-    """One side of an equation; unit and percent sign are those of the whole. None where it is no single element."""
+    """One side of an equation; unit and percent sign are those of the whole. None if it is no single element."""
     part = read_structure(text)
     if isinstance(part, Collection) or not part.key:
         return None
@@ -93,7 +93,7 @@ def side_value(text: str, whole: Atom) -> Atom | None:
 def chain_value(atom: Atom) -> tuple[Atom, list[Node]] | None:
     """The last side of a chain, and the sides before it that algebra must find equal to it.
 
-    None where the chain gives no value: another side is a different number, or an expression in its only unknown.
+    None if the chain gives no value: another side is a different number, or an expression in its only unknown.
     """
     sides = sides_of(atom.text)
     if is_label(sides[-1]) and not is_label(sides[0]):

@@ -35,19 +35,18 @@ _RESTATES = re.compile(
 _ALTERNATIVE = re.compile(rf"[{TEXT_OPEN}\s,]+or[{TEXT_CLOSE}\s]+")
 
 
-def compare(gold: str, answer: str, tolerance: float | None = None) -> bool | None:
-    """Whether the answer is the gold's: True or False where that is certain, None where only algebra can tell.
+def compare(gold: str, answer: str) -> bool | None:
+    """Whether the answer is the gold's: True or False where that is certain, None if only algebra can tell.
 
     Args:
         gold: the gold answer, without a box.
         answer: the content of the response's box.
-        tolerance: relative to the gold; for rational numbers. A benchmark's stated property, or None.
     """
     if gold.strip() == answer.strip():
         return True
     if max(len(gold), len(answer)) > LONGEST_ANSWER:
         return False
-    decided = compare_structures(structure_of(gold), structure_of(answer), lambda a, b: compare_atoms(a, b, tolerance))
+    decided = compare_structures(structure_of(gold), structure_of(answer), compare_atoms)
     return False if decided is None and not (can_be_read(gold) and can_be_read(answer)) else decided
 
 
@@ -88,7 +87,7 @@ def alternatives(text: str) -> list[Node] | None:
     return relations if len(relations) == len(parts) > 1 and len(same) == 1 else None
 
 
-def compare_atoms(gold: Atom, answer: Atom, tolerance: float | None = None) -> bool | None:
+def compare_atoms(gold: Atom, answer: Atom) -> bool | None:
     """One element against another; see the module's docstring."""
     answer = without_approximation(answer)
     if gold.key == answer.key and gold.percent == answer.percent:
@@ -108,14 +107,14 @@ def compare_atoms(gold: Atom, answer: Atom, tolerance: float | None = None) -> b
     if ratio_parts(gold) or ratio_parts(answer):
         return _compare_ratios(ratio_parts(gold), ratio_parts(answer), gold, answer)
     if len(sides_of(gold.text)) > 1 or len(sides_of(answer.text)) > 1:
-        return _compare_equations(gold, answer, tolerance)
-    return _compare_values(gold, answer, tolerance)
+        return _compare_equations(gold, answer)
+    return _compare_values(gold, answer)
 
 
-def _compare_values(gold: Atom, answer: Atom, tolerance: float | None) -> bool | None:
+def _compare_values(gold: Atom, answer: Atom) -> bool | None:
     one, other = rational(gold.text), rational(answer.text)
     if one is not None and other is not None:
-        return any(_close(a, b, tolerance) for a, b in _readings(one, gold.percent, other, answer.percent))
+        return any(a == b for a, b in _readings(one, gold.percent, other, answer.percent))
     if (gold.words or answer.words) and (gold.words or gold.key.isalpha()) and (answer.words or answer.key.isalpha()):
         return re.sub("[ '-]", "", gold.text).casefold() == re.sub("[ '-]", "", answer.text).casefold()
     if (gold.words and other is not None) or (answer.words and one is not None) or not answer.key:
@@ -127,23 +126,23 @@ def _compare_values(gold: Atom, answer: Atom, tolerance: float | None) -> bool |
     return None if _readable(gold) and _readable(answer) else False
 
 
-def _compare_equations(gold: Atom, answer: Atom, tolerance: float | None) -> bool | None:
+def _compare_equations(gold: Atom, answer: Atom) -> bool | None:
     """At least one side is an equation: by labels and values, or else by algebra."""
     one, other = labelled(gold), labelled(answer)
     if one is not None and other is not None:
         if one[0].casefold() != other[0].casefold():
             return None if not _constant(one[1]) and not _constant(other[1]) else False
-        return compare_atoms(one[1], other[1], tolerance)
+        return compare_atoms(one[1], other[1])
     if len(sides_of(gold.text)) == 1:
         if (chain := chain_value(answer)) is None:
             return False
-        decided = compare_atoms(gold, chain[0], tolerance)
+        decided = compare_atoms(gold, chain[0])
         return None if decided and chain[1] else decided
     if len(sides_of(answer.text)) == 1:
         if one is not None:
-            return compare_atoms(one[1], answer, tolerance)
+            return compare_atoms(one[1], answer)
         chain = chain_value(gold) if is_label(sides_of(gold.text)[0]) else None
-        return False if chain is None else compare_atoms(chain[0], answer, tolerance)
+        return False if chain is None else compare_atoms(chain[0], answer)
     return None if _readable(gold) and _readable(answer) else False
 
 
@@ -176,10 +175,6 @@ def _readings(
     if one_percent == other_percent:
         return [(one, other)]
     return [(one, other), (one / 100, other) if one_percent else (one, other / 100)]
-
-
-def _close(gold: Fraction, answer: Fraction, tolerance: float | None) -> bool:
-    return gold == answer or (tolerance is not None and abs(gold - answer) <= Fraction(tolerance) * abs(gold))
 
 
 def _compare_times(gold: Atom, answer: Atom) -> bool | None:

@@ -25,7 +25,7 @@ def extract_answer(response: str) -> str | None:
 
     Boxes joined by commas, "and" or "or" up to that last one are one answer: their contents, joined by ", ", with
     their names where each has one: x = \boxed{1}, y = \boxed{2}. A number needs no braces: \boxed 5.
-    None where there is no box, where the last one is empty, and where it is never closed (a truncated response).
+    None if there is no box, where the last one is empty, and where it is never closed (a truncated response).
     """
     text = (
         response[response.rfind(_END_OF_THINKING) + len(_END_OF_THINKING) :]
@@ -73,7 +73,7 @@ class _Box(NamedTuple):
 
 
 def _name_before(text: str, box: _Box) -> str:
-    """The x of "x = \\boxed{1}"; empty where there is none."""
+    """The x of "x = \\boxed{1}"; empty if there is none."""
     found = _NAME_BEFORE.search(text, max(0, box.start - _LONGEST_JOINT), box.start)
     return found[1] if found else ""
 

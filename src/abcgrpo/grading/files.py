@@ -21,7 +21,6 @@ def grade_file(
     output: Path,
     *,
     fallback: bool = False,
-    tolerance: float | None = None,
     pool: WorkerPool | None = None,
     show_progress: bool = True,
 ) -> Counter[str]:
@@ -45,7 +44,6 @@ def grade_file(
                 [row["response"] for row in rows],
                 [row["gold"] for row in rows],
                 fallback=fallback,
-                tolerance=tolerance,
                 pool=pool,
                 progress=partial(_advance, at, reasons.total()),
             )

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from abcgrpo.grading.exact import compare, makes_sense
 from abcgrpo.grading.extraction import extract_answer, fallback_answer
-from abcgrpo.grading.pool import Job, Outcome, WorkerPool, shared_pool
+from abcgrpo.grading.pool import EquivalenceCheck, Outcome, WorkerPool, shared_pool
 from abcgrpo.grading.verdict import Reason, Verdict
 
 _REASONS: dict[Outcome, Reason] = {
@@ -22,7 +22,6 @@ def grade(
     gold: object,
     *,
     fallback: bool = False,
-    tolerance: float | None = None,
     pool: WorkerPool | None = None,
 ) -> Verdict:
     r"""Grade one response; see `grade_batch`, which is the better choice for more than a few.
@@ -30,7 +29,7 @@ def grade(
     >>> grade(r"so the answer is \boxed{0.5}.", r"\frac12")
     Verdict(correct=True, answer='0.5', reason='exact')
     """
-    return grade_batch([response], [gold], fallback=fallback, tolerance=tolerance, pool=pool)[0]
+    return grade_batch([response], [gold], fallback=fallback, pool=pool)[0]
 
 
 def grade_batch(
@@ -38,7 +37,6 @@ def grade_batch(
     golds: Sequence[object],
     *,
     fallback: bool = False,
-    tolerance: float | None = None,
     pool: WorkerPool | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> list[Verdict]:
@@ -52,31 +50,28 @@ def grade_batch(
         golds: the right answers: strings (LaTeX or plain; with a \boxed{…}, its content), ints, floats (27.0 is 27).
         fallback: for evaluation only, never for rewards: where a response has no box at all, take what it states after
             "answer is", or its last number. To report its effect, grade with and without.
-        tolerance: relative to the gold, for benchmarks that state one (Minerva: 0.01). None: exact.
         pool: the worker processes; by default this process's own, with 2 s of CPU time for one comparison.
         progress: called with the number of verdicts that are certain so far, now and then.
 
     Raises:
-        ValueError: as many golds as responses are needed; a negative tolerance.
+        ValueError: as many golds as responses are needed.
         TypeError: a response that is no string.
         RuntimeError: worker processes are needed and cannot start.
     """
     if len(responses) != len(golds):
         raise ValueError(f"{len(responses)} responses but {len(golds)} golds")
-    if tolerance is not None and not tolerance >= 0:
-        raise ValueError(f"tolerance must be at least 0, got {tolerance!r}")
     pool = pool or shared_pool()
     texts = [gold_text(gold) for gold in golds]
-    verdicts: list[Verdict | Job] = [
-        _without_algebra(response, text if parses else None, fallback, tolerance)
+    verdicts: list[Verdict | EquivalenceCheck] = [
+        _without_algebra(response, text if parses else None, fallback)
         for response, text, parses in zip(responses, texts, parse_golds(texts), strict=True)
     ]
     # The same comparison, frequent in a group of samples, is made once.
-    jobs = list(dict.fromkeys(verdict for verdict in verdicts if isinstance(verdict, Job)))
+    checks = list(dict.fromkeys(verdict for verdict in verdicts if isinstance(verdict, EquivalenceCheck)))
     certain = sum(isinstance(verdict, Verdict) for verdict in verdicts)
     if progress:
         progress(certain)
-    outcomes = dict(zip(jobs, pool.run(jobs, progress and (lambda done: progress(certain + done))), strict=True))
+    outcomes = dict(zip(checks, pool.run(checks, progress and (lambda done: progress(certain + done))), strict=True))
     return [
         verdict if isinstance(verdict, Verdict) else _after_algebra(verdict, outcomes[verdict]) for verdict in verdicts
     ]
@@ -110,8 +105,8 @@ def parse_golds(texts: Sequence[str | None]) -> list[bool]:
     return [text is not None and _checked_golds[text] for text in texts]
 
 
-def _without_algebra(response: str, gold: str | None, fallback: bool, tolerance: float | None) -> Verdict | Job:
-    """The verdict, or the comparison that only algebra can make. `gold` is None where it makes no sense."""
+def _without_algebra(response: str, gold: str | None, fallback: bool) -> Verdict | EquivalenceCheck:
+    """The verdict, or the comparison that only algebra can make. `gold` is None if it makes no sense."""
     if not isinstance(response, str):
         raise TypeError(f"a response must be a string, got {type(response).__name__}")
     answer = extract_answer(response)
@@ -121,14 +116,14 @@ def _without_algebra(response: str, gold: str | None, fallback: bool, tolerance:
         return Verdict(None, answer, "unparsable_gold")
     if answer is None:
         return Verdict(False, None, "no_answer")
-    equal = compare(gold, answer, tolerance)
+    equal = compare(gold, answer)
     if equal is None:
-        return Job(gold, answer, tolerance)
+        return EquivalenceCheck(gold, answer)
     return Verdict(equal, answer, "exact" if equal else "different")
 
 
-def _after_algebra(job: Job, outcome: Outcome) -> Verdict:
-    return Verdict(outcome == "equal", job.answer, _REASONS[outcome])
+def _after_algebra(check: EquivalenceCheck, outcome: Outcome) -> Verdict:
+    return Verdict(outcome == "equal", check.answer, _REASONS[outcome])
 
 
 def _balanced(text: str) -> bool:

@@ -40,16 +40,15 @@ _PROGRAM = (
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """One comparison."""
+class EquivalenceCheck:
+    """Whether an answer is equivalent to a gold, which only algebra can tell."""
 
     gold: str
     answer: str
-    tolerance: float | None = None
 
 
 Work = Any
-"""A dataclass of what JSON has: `Job`, or another service's."""
+"""A dataclass of what JSON has: `EquivalenceCheck`, or another service's."""
 
 
 class WorkerPool:
@@ -60,7 +59,7 @@ class WorkerPool:
         cpu_seconds: CPU time for one comparison, counted from the worker's start of it. The wall clock's backstop is
             ten times that; where it strikes first, a second try has 60 times that.
         memory_bytes: what one comparison may allocate beyond what a worker has loaded.
-        service: the module that does the jobs (see `worker.main`), and what it is called for errors.
+        service: the module that does the work (see `worker.main`), and what it is called for errors.
 
     Raises:
         ValueError: a limit that is not positive.
@@ -89,31 +88,31 @@ class WorkerPool:
         self._owner = os.getpid()
         atexit.register(self.close)
 
-    def run(self, jobs: Sequence[Work], progress: Callable[[int], None] | None = None) -> list[Any]:
-        """The outcomes, in the order of the jobs: what the service gave, "timeout" or "killed".
+    def run(self, work: Sequence[Work], progress: Callable[[int], None] | None = None) -> list[Any]:
+        """The outcomes, in the order of the work: what the service gave, "timeout" or "killed".
 
         It blocks the calling thread, and no other.
 
-        `progress` is called with the number of jobs done, after each.
+        `progress` is called with the number of pieces of work done, after each.
 
         Raises:
             RuntimeError: a worker cannot start, for instance where sympy is not installed.
         """
         if os.getpid() != self._owner:
             self._forget()
-        outcomes: list[Any] = ["killed"] * len(jobs)
-        if not jobs:
+        outcomes: list[Any] = ["killed"] * len(work)
+        if not work:
             return outcomes
-        waiting = deque(range(len(jobs)))
+        waiting = deque(range(len(work)))
         starved: set[int] = set()
-        held = self._borrow(len(jobs))
+        held = self._borrow(len(work))
         done = 0
         try:
-            while done < len(jobs):
+            while done < len(work):
                 for worker in held:
                     while waiting and worker.ready and worker.position is None:
                         factor = _WALL_CLOCK_FACTORS[waiting[0] in starved]
-                        if worker.start(waiting[0], jobs[waiting[0]], self.cpu_seconds, factor * self.cpu_seconds):
+                        if worker.start(waiting[0], work[waiting[0]], self.cpu_seconds, factor * self.cpu_seconds):
                             waiting.popleft()
                 for worker, ending in self._wait(held):
                     position = worker.position
@@ -129,7 +128,7 @@ class WorkerPool:
                     done += 1
                     if progress:
                         progress(done)
-                    if (self._waiting and len(held) > 1) or len(held) > len(jobs) - done:
+                    if (self._waiting and len(held) > 1) or len(held) > len(work) - done:
                         held.remove(worker)
                         self._give_back([worker])
         finally:
@@ -193,7 +192,7 @@ class WorkerPool:
                 raise RuntimeError(f"a grading worker cannot start: {message['failed']}")
             elif "ready" in message:
                 worker.ready, worker.deadline = True, None
-            elif message["job"] == worker.job:
+            elif message["request"] == worker.request:
                 worker.deadline = None
                 finished.append((worker, message["outcome"]))
         for worker in held:
@@ -216,8 +215,8 @@ class _Worker:
 
     def __init__(self, memory_bytes: int, service: str) -> None:
         self.memory_bytes, self.service = memory_bytes, service
-        self.position: int | None = None  # of its job, in the caller's list
-        self.job = 0  # counts up, so that a late reply is told from the one that is waited for
+        self.position: int | None = None  # of its work, in the caller's list
+        self.request = 0  # counts up, so that a late reply is told from the one that is waited for
         self.failed = False
         self._failures = 0
         self._launch()
@@ -239,10 +238,10 @@ class _Worker:
         self.ready = False
         self.deadline: float | None = time.monotonic() + _START_SECONDS
 
-    def start(self, position: int, job: Work, cpu_seconds: float, wall_seconds: float) -> bool:
-        """Hand over a job, with its limits; False where the worker had died in the meantime and is being replaced."""
-        self.job += 1
-        message = {"job": self.job, "work": asdict(job)}
+    def start(self, position: int, work: Work, cpu_seconds: float, wall_seconds: float) -> bool:
+        """Hand over work, with its limits; False where the worker had died in the meantime and is being replaced."""
+        self.request += 1
+        message = {"request": self.request, "work": asdict(work)}
         try:
             send(self._requests, {**message, "cpu_seconds": cpu_seconds, "wall_seconds": wall_seconds})
         except BrokenPipeError:

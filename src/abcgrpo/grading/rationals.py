@@ -27,7 +27,7 @@ _MIXED = re.compile(r"([+-]?)(\d{1,9}) (\d{1,9})\s?/\s?(\d{1,9})")
 
 @lru_cache(maxsize=8192)
 def rational(text: str) -> Fraction | None:
-    """The value of `text` (cleaned, without unit or percent sign); None where it is no arithmetical expression.
+    """The value of `text` (cleaned, without unit or percent sign); None if it is no arithmetical expression.
 
     None also where the value has more than 20,000 bits: then it is for the worker processes to decide.
     """

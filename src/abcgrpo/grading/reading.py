@@ -39,7 +39,7 @@ _POWERED, _INTEGER, _NUMERIC, _MIXED, _OTHER = "powered", "integer", "numeric", 
 
 @lru_cache(maxsize=8192)
 def read(text: str) -> Node | None:
-    """The tree of a cleaned text (`normalization.clean`) without its unit; None where it cannot be read."""
+    """The tree of a cleaned text (`normalization.clean`) without its unit; None if it cannot be read."""
     try:
         tokens = tokenize(text)
         if not tokens or len(tokens) > _MOST_TOKENS:

@@ -17,7 +17,7 @@ def accuracy_reward(
     log_metric: Callable[[str, float], None] | None = None,
     **kwargs: Any,
 ) -> list[float | None]:
-    """1.0 for a correct completion, 0.0 for any other, None where the gold cannot be parsed (TRL's reward signature).
+    """1.0 for a correct completion, 0.0 for any other, None if the gold cannot be parsed (TRL's reward signature).
 
     None leaves a completion out of the reward; how many there are is logged as a warning and as the metric
     `grading/unparsable_gold`, beside `grading/timeout` (timeouts and kills) and `grading/no_answer`.

@@ -20,7 +20,7 @@ class RowChecker:
     _seen: dict[str, int] = field(default_factory=dict, repr=False)
 
     def problems(self, index: int, row: Mapping[str, Any]) -> list[str]:
-        """What is wrong with a row; empty where nothing is.
+        """What is wrong with a row; empty if nothing is.
 
         The prompt must be a string (or a conversation whose messages have string contents) that is neither blank, too
         long, nor a row's before it; the answer a string or a finite number that `gold_text` accepts.
@@ -37,10 +37,10 @@ class RowChecker:
                 found.append(f"{self.prompt_column!r} has {len(prompt)} characters, more than {self.longest_prompt}")
             first = self._seen.setdefault(" ".join(prompt.split()), index)
             if first != index:
-                found.append(f"{self.prompt_column!r} is that of row {first} again")
+                found.append(f"{self.prompt_column!r} repeats row {first}")
         answer = row.get(self.answer_column)
         if gold_text(answer) is None:
-            found.append(f"{self.answer_column!r} is no answer: {str(answer)[:80]!r} ({type(answer).__name__})")
+            found.append(f"{self.answer_column!r} is not an answer: {str(answer)[:80]!r} ({type(answer).__name__})")
         return found
 
 
@@ -49,7 +49,7 @@ def check_rows(
     checker: RowChecker | None = None,
     numbers: Iterable[int] | None = None,
 ) -> list[str]:
-    """What is wrong with a data set, one line for each finding ("row 3: …"); empty where nothing is.
+    """What is wrong with a data set, one line for each finding ("row 3: …"); empty if nothing is.
 
     Every gold is read. `numbers` are those of the rows in their source, where some have been left out; by default they
     are counted from 0.

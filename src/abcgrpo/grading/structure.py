@@ -21,7 +21,7 @@ _ONE_NUMBER = re.compile(rf"(?:{TEXT_OPEN}[a-z ]+{TEXT_CLOSE}\s*)?[+-]?\d{{1,3}}
 @dataclass(frozen=True, slots=True)
 class Collection:
     kind: str
-    r"""The brackets: "()", "[]", "(]", "[)", "{}" for \{…\}, "list" where there are none."""
+    r"""The brackets: "()", "[]", "(]", "[)", "{}" for \{…\}, "list" if there are none."""
     items: tuple["Collection | Atom", ...]
     labels: tuple[str, ...] = ()
     """The names of the elements, in their order, where the answer gives them: (x, y) = (1, 2)."""

@@ -24,15 +24,15 @@ from abcgrpo.grading.reading import read
 _INEQUALITIES = {"<": 1, "<=": 1, ">": -1, ">=": -1}
 
 
-def equivalent(gold: str, answer: str, tolerance: float | None = None) -> bool:
+def equivalent(gold: str, answer: str) -> bool:
     """Whether the two are equal: element by element where both have elements, as wholes otherwise."""
     random.seed(0)  # some of sympy's tests draw points: the verdict must not depend on what was graded before
     sympy.core.random.seed(0)
-    decided = compare_structures(structure_of(gold), structure_of(answer), lambda a, b: _atoms_equal(a, b, tolerance))
+    decided = compare_structures(structure_of(gold), structure_of(answer), _atoms_equal)
     if decided is not None:
         return decided
     one, other = whole(gold), whole(answer)
-    if one is not None and other is not None and nodes_equal(one, other, tolerance):
+    if one is not None and other is not None and nodes_equal(one, other):
         return True
     return _same_alternatives(gold, answer)
 
@@ -50,16 +50,16 @@ def warm_up() -> None:
 
 
 def perform(work: dict[str, Any]) -> str:
-    """A comparison as a worker's job: "equal" or "different"."""
+    """A comparison as a worker's work: "equal" or "different"."""
     try:
-        return "equal" if equivalent(work["gold"], work["answer"], work["tolerance"]) else "different"
+        return "equal" if equivalent(work["gold"], work["answer"]) else "different"
     except MemoryError:
         raise
     except Exception:  # algebra that fails has not shown the two to be equal
         return "different"
 
 
-def nodes_equal(gold: Node, answer: Node, tolerance: float | None = None) -> bool:
+def nodes_equal(gold: Node, answer: Node) -> bool:
     """Whether two trees mean the same: relations as relations, sets as sets, everything else by its value."""
     gold, answer = _with_one_case(gold, answer)
     if gold == answer:
@@ -71,13 +71,13 @@ def nodes_equal(gold: Node, answer: Node, tolerance: float | None = None) -> boo
             return _relations_equal(gold, answer)
         if _is_relation(gold) or _is_relation(answer):
             return _relation_is_set(gold, answer) if _is_relation(gold) else _relation_is_set(answer, gold)
-        return _values_equal(value(gold), value(answer), tolerance)
+        return _values_equal(value(gold), value(answer))
     except (Unreadable, NotImplementedError):
         return False
 
 
-def _atoms_equal(gold: Atom, answer: Atom, tolerance: float | None) -> bool:
-    decided = compare_atoms(gold, answer, tolerance)
+def _atoms_equal(gold: Atom, answer: Atom) -> bool:
+    decided = compare_atoms(gold, answer)
     if decided is not None:
         return decided
     if gold.percent != answer.percent:
@@ -86,20 +86,20 @@ def _atoms_equal(gold: Atom, answer: Atom, tolerance: float | None) -> bool:
     if (ratio := ratio_parts(gold)) and (other_ratio := ratio_parts(answer)):
         return _ratios_equal(ratio, other_ratio)
     if len(sides_of(gold.text)) == 1 < len(sides_of(answer.text)):
-        return _chain_is(gold, answer, tolerance)
+        return _chain_is(gold, answer)
     one, other = labelled(gold), labelled(answer)
     if one is not None and len(sides_of(answer.text)) == 1:
-        return _atoms_equal(one[1], answer, tolerance)
+        return _atoms_equal(one[1], answer)
     if one is not None and other is not None and one[0].casefold() == other[0].casefold():
-        return _atoms_equal(one[1], other[1], tolerance)
+        return _atoms_equal(one[1], other[1])
     node, other_node = read(gold.text), read(answer.text)
-    return node is not None and other_node is not None and nodes_equal(node, other_node, tolerance)
+    return node is not None and other_node is not None and nodes_equal(node, other_node)
 
 
-def _chain_is(gold: Atom, answer: Atom, tolerance: float | None) -> bool:
+def _chain_is(gold: Atom, answer: Atom) -> bool:
     """Whether the last side of a chain is the gold, and so is every other side that has a value."""
     chain = chain_value(answer)
-    if chain is None or not _atoms_equal(gold, chain[0], tolerance):
+    if chain is None or not _atoms_equal(gold, chain[0]):
         return False
     last = read(chain[0].text)
     return not chain[1] or (last is not None and all(nodes_equal(last, side) for side in chain[1]))
@@ -111,9 +111,9 @@ def _ratios_equal(gold: tuple[Atom, ...], answer: tuple[Atom, ...]) -> bool:
     return all(values.equal(a * other[0], b * one[0]) for a, b in pairs)
 
 
-def _values_equal(gold: Any, answer: Any, tolerance: float | None) -> bool:
+def _values_equal(gold: Any, answer: Any) -> bool:
     if isinstance(gold, sympy.Expr) and isinstance(answer, sympy.Expr):
-        return values.equal(gold, answer, tolerance)
+        return values.equal(gold, answer)
     if isinstance(gold, sympy.Set) and isinstance(answer, sympy.Set):
         return _sets_equal(gold, answer)
     if isinstance(gold, sympy.MatrixBase) and isinstance(answer, sympy.MatrixBase):
@@ -214,7 +214,7 @@ def _sides_equal(gold: Node, answer: Node) -> bool:
     orders = ((answer.parts[1::2], answer.nodes), (backwards, answer.nodes[::-1]))
     return any(
         gold.parts[1::2] == signs
-        and all(_values_equal(value(a), value(b), None) for a, b in zip(gold.nodes, sides, strict=True))
+        and all(_values_equal(value(a), value(b)) for a, b in zip(gold.nodes, sides, strict=True))
         for signs, sides in orders
     )
 

@@ -108,7 +108,7 @@ def _factors(text: str) -> list[str]:
 def unit_of_words(text: str) -> str | None:
     """The name of what is counted or measured: a known unit, a product of these, or a noun such as "apples".
 
-    None where the words are not a unit, or could change the number that they follow: "million", "squared", "or more".
+    None if the words are not a unit, or could change the number that they follow: "million", "squared", "or more".
     """
     if is_known_unit(text):
         return canonical_unit(text) or " ".join(_factors(text))

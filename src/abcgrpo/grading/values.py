@@ -21,13 +21,13 @@ _SAMPLE_POINTS = (
 )
 
 
-def equal(gold: Any, answer: Any, tolerance: float | None = None) -> bool:
-    """Whether two numbers or expressions are equal; `tolerance` is relative to the gold, for numbers."""
+def equal(gold: Any, answer: Any) -> bool:
+    """Whether two numbers or expressions are equal."""
     if gold == answer:
         return True
     names = gold.free_symbols | answer.free_symbols
     if not names:
-        return _same_number(gold, answer, tolerance)
+        return _same_number(gold, answer)
     if _differ_at(gold, answer, _points(_in_order(names))[0]):
         return False  # before anything large is expanded
     difference = sympy.expand(gold - answer)
@@ -41,7 +41,7 @@ def equal(gold: Any, answer: Any, tolerance: float | None = None) -> bool:
 
 
 def proportional(one: Any, other: Any) -> Any:
-    """The constant by which one expression is a multiple of the other; None where there is none."""
+    """The constant by which one expression is a multiple of the other; None if there is none."""
     names = _in_order(one.free_symbols | other.free_symbols)
     if not names or not one.free_symbols or not other.free_symbols:
         return None
@@ -55,13 +55,11 @@ def proportional(one: Any, other: Any) -> Any:
     return factor if equal(one, factor * other) else None
 
 
-def _same_number(gold: Expr, answer: Expr, tolerance: float | None) -> bool:
+def _same_number(gold: Expr, answer: Expr) -> bool:
     one, other = _number(gold), _number(answer)
     if one is None or other is None:
         return False
     difference, size = abs(one - other), max(abs(one), abs(other))
-    if tolerance is not None:
-        return bool(difference <= tolerance * abs(one))
     return bool(difference <= _RELATIVE_DIFFERENCE * size)
 
 
@@ -70,7 +68,7 @@ def _is_zero(constant: Expr) -> bool:
 
 
 def _number(constant: Expr) -> Any:
-    """The value of a constant, 0 where 480 digits do not tell it from zero; None where it has none."""
+    """The value of a constant, 0 where 480 digits do not tell it from zero; None if it has none."""
     if constant.has(S.NaN, S.ComplexInfinity, S.Infinity, S.NegativeInfinity):
         return None
     try:

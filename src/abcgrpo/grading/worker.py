@@ -1,6 +1,6 @@
 """The worker process: reads comparisons from its standard input, answers on its standard output.
 
-Started by `pool` as a fresh interpreter. It loads what the jobs need once (computer algebra) and then forks a child
+Started by `pool` as a fresh interpreter. It loads what the work needs once (computer algebra) and then forks a child
 that does the work; whenever the child dies, it says so and forks the next one, which takes milliseconds. The kernel
 enforces the child's limits, inside C code too, with the default actions of two interval timers: SIGPROF for CPU time,
 SIGALRM for the wall clock, both counted from the moment the child starts on a comparison, and an address-space limit.
@@ -36,8 +36,8 @@ def main(memory_bytes: int, service: str) -> None:
 
     Args:
         memory_bytes: what one child may allocate beyond what is loaded.
-        service: a module with `warm_up()`, which loads what is needed, and `perform(work)`, which gives a job's outcome
-            as something that JSON has.
+        service: a module with `warm_up()`, which loads what is needed, and `perform(work)`, which gives its
+            outcome as something that JSON has.
     """
     requests, replies = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDWR)
@@ -50,24 +50,24 @@ def main(memory_bytes: int, service: str) -> None:
         send(replies, {"failed": f"{type(error).__name__}: {error}"})
         return
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # Shared with the child: which comparison it is at (0 for none), its limit, its CPU time when it began.
-    current_job = mmap.mmap(-1, struct.calcsize(_CURRENT))
+    # Shared with the child: which request it is at (0 for none), its limit, its CPU time when it began.
+    current = mmap.mmap(-1, struct.calcsize(_CURRENT))
     send(replies, {"ready": os.getpid()})
     while True:
-        current_job[:] = struct.pack(_CURRENT, 0, 0.0, 0.0)
+        current[:] = struct.pack(_CURRENT, 0, 0.0, 0.0)
         child = os.fork()
         if child == 0:
             with contextlib.suppress(BrokenPipeError, KeyboardInterrupt):
-                os._exit(_serve(requests, replies, memory_bytes, current_job, module.perform))
+                os._exit(_serve(requests, replies, memory_bytes, current, module.perform))
             os._exit(0)
         _, status, usage = os.wait4(child, 0)
         code = os.waitstatus_to_exitcode(status)
         if code == 0:
             return
-        job, cpu_seconds, before = struct.unpack(_CURRENT, current_job[:])
-        if job:
+        request, cpu_seconds, before = struct.unpack(_CURRENT, current[:])
+        if request:
             used = usage.ru_utime + usage.ru_stime - before
-            send(replies, {"job": job, "outcome": _outcome(code, used, cpu_seconds)})
+            send(replies, {"request": request, "outcome": _outcome(code, used, cpu_seconds)})
 
 
 def _outcome(code: int, used: float, cpu_seconds: float) -> str:
@@ -78,9 +78,9 @@ def _outcome(code: int, used: float, cpu_seconds: float) -> str:
 
 
 def _serve(
-    requests: int, replies: int, memory_bytes: int, current_job: mmap.mmap, perform: Callable[[dict[str, Any]], Any]
+    requests: int, replies: int, memory_bytes: int, current: mmap.mmap, perform: Callable[[dict[str, Any]], Any]
 ) -> int:
-    """The child: one job after another. Returns its exit code."""
+    """The child: one request after another. Returns its exit code."""
     for signum in (signal.SIGPROF, signal.SIGALRM):
         signal.signal(signum, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGPROF, signal.SIGALRM})
@@ -88,7 +88,7 @@ def _serve(
     resource.setrlimit(resource.RLIMIT_AS, (loaded + memory_bytes, loaded + memory_bytes))
     while (message := receive(requests)) is not None:
         cpu_seconds = message["cpu_seconds"]
-        current_job[:] = struct.pack(_CURRENT, message["job"], cpu_seconds, time.process_time())
+        current[:] = struct.pack(_CURRENT, message["request"], cpu_seconds, time.process_time())
         signal.setitimer(signal.ITIMER_REAL, message["wall_seconds"])
         signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
         try:
@@ -97,8 +97,8 @@ def _serve(
             return OUT_OF_MEMORY
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        send(replies, {"job": message["job"], "outcome": outcome})
-        current_job[:] = struct.pack(_CURRENT, 0, 0.0, 0.0)
+        send(replies, {"request": message["request"], "outcome": outcome})
+        current[:] = struct.pack(_CURRENT, 0, 0.0, 0.0)
         if _memory() > loaded + _GROWTH_BEFORE_RETIRING:
             return RETIRED
     return 0

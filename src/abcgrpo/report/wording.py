@@ -4,7 +4,7 @@ from typing import Any
 
 
 def percent(value: float | None, sign: bool = False) -> str:
-    """A share as percentage points; a dash where there is none."""
+    """A share as percentage points; a dash if there is none."""
     return "–" if value is None else f"{100 * value:{'+z' if sign else 'z'}.1f}".replace("-", "−")
 
 
@@ -28,7 +28,7 @@ def metric_title(name: str) -> str:
 
 
 def number(value: float | None) -> str:
-    """Three digits after the point; a dash where there is none."""
+    """Three digits after the point; a dash if there is none."""
     return "–" if value is None else f"{value:.3f}"
 
 

@@ -1,8 +1,6 @@
-"""Writes the report: `report.json`, `.md`, `.tex` and `.html`, `metrics.csv`, and each panel as PNG and PDF."""
+"""Writes the report: `report.json`, `.md`, `.tex` and `.html`, the CSV files, and each panel as PNG and PDF."""
 
-import csv
 import json
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +9,12 @@ import vl_convert
 from abcgrpo.files import plain, write_json, write_text
 from abcgrpo.report.content.runs import rule_curves
 from abcgrpo.report.content.summary import summarize
-from abcgrpo.report.content.training import table
 from abcgrpo.report.drawing.panel import Panel
 from abcgrpo.report.drawing.panels import panels
 from abcgrpo.report.page.render import page
 from abcgrpo.report.reading.records import Records
+from abcgrpo.report.text.csv_files import write_metrics, write_scores
 from abcgrpo.report.text.document import latex, markdown
-
-COLUMNS = ("arm", "seed", "step", "metric", "value")
 
 
 def write(records: Records, output: Path) -> dict[str, Any]:
@@ -33,7 +29,9 @@ def write(records: Records, output: Path) -> dict[str, Any]:
     for panel in drawn:
         _write_images(panel, output / "figures")
     write_json(output / "report.json", summary)
-    write_text(output / "metrics.csv", _csv(records))
+    write_metrics(records.runs, output / "metrics.csv")
+    if records.shares is None:  # right and wrong answers
+        write_scores(records, output / "scores.csv")
     write_text(output / "report.md", markdown(summary, drawn))
     write_text(output / "report.tex", latex(summary))
     write_text(output / "report.html", page(summary, drawn))
@@ -45,12 +43,3 @@ def _write_images(panel: Panel, directory: Path) -> None:
     text = json.dumps(panel.specification())
     (directory / f"{panel.name}.png").write_bytes(vl_convert.vegalite_to_png(text, scale=2))
     (directory / f"{panel.name}.pdf").write_bytes(vl_convert.vegalite_to_pdf(text))
-
-
-def _csv(records: Records) -> str:
-    """Everything that was logged, one value a row, metrics that no panel shows among them."""
-    text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(table(records.runs))
-    return text.getvalue()

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from abcgrpo.boundaries import INF, Boundaries
+from abcgrpo.rules.abc_grpo import INF, Boundaries
 from abcgrpo.rules.parameter import parameter
 from abcgrpo.rules.rule import AdaptiveRule
 from abcgrpo.tokens import Tokens
@@ -57,7 +57,7 @@ class BAPO(AdaptiveRule):
         if self.high_max < self.high_start:
             raise ValueError(f"high_max must be at least high_start = {self.high_start:g}, got {self.high_max:g}")
         if self.share > 1:
-            raise ValueError(f"share is a share, from 0 to 1, got {self.share:g}")
+            raise ValueError(f"share must be from 0 to 1, got {self.share:g}")
         self.low, self.high = self.low_start, self.high_start
 
     @property

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from abcgrpo.boundaries import Boundaries
+from abcgrpo.rules.abc_grpo import Boundaries
 from abcgrpo.rules.rule import Rule
 from abcgrpo.tokens import Tokens
 

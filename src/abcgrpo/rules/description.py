@@ -17,7 +17,7 @@ class ParameterDescription:
     name: str
     value: Any
     limits: str
-    """`≥ 0`, `> 1`, …; empty where the rule states none."""
+    """`≥ 0`, `> 1`, …; empty if the rule states none."""
     meaning: str
     """The docstring under the field, in one line."""
 

@@ -21,9 +21,9 @@ class GMPO(Rule):
 
     name = "gmpo"
     low: float = parameter(0.4)
-    """Of ln r, Q3."""
+    """Bound of ln r in Q3."""
     high: float = parameter(0.4)
-    """Of ln r, Q1."""
+    """Bound of ln r in Q1."""
 
     def surrogate(self, tokens: Tokens) -> Tensor:
         """R·Â."""

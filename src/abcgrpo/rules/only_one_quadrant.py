@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from abcgrpo.boundaries import INF, Boundaries
+from abcgrpo.rules.abc_grpo import INF, Boundaries
 from abcgrpo.rules.bounded import BoundedRule
 from abcgrpo.rules.parameter import parameter
 

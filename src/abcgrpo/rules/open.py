@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from abcgrpo.boundaries import INF, Boundaries
+from abcgrpo.rules.abc_grpo import INF, Boundaries
 from abcgrpo.rules.bounded import BoundedRule
 
 

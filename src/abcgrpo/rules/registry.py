@@ -12,7 +12,7 @@ RULES = {
     "clip_higher": "abcgrpo.rules.clip_higher:ClipHigher",
     "dual_clip": "abcgrpo.rules.dual_clip:DualClip",
     "two_sided": "abcgrpo.rules.two_sided:TwoSided",
-    "abc_grpo": "abcgrpo.boundaries:Boundaries",
+    "abc_grpo": "abcgrpo.rules.abc_grpo:Boundaries",
     "only_q1": "abcgrpo.rules.only_one_quadrant:OnlyQ1",
     "only_q2": "abcgrpo.rules.only_one_quadrant:OnlyQ2",
     "only_q3": "abcgrpo.rules.only_one_quadrant:OnlyQ3",

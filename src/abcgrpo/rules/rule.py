@@ -45,7 +45,7 @@ class Rule(Named):
     def surrogate(self, tokens: Tokens) -> Tensor:
         """What is maximized, per token; (B, T). The token loss is its negative. Masked positions may hold anything
         finite."""
-        raise NotImplementedError(f"{type(self).__name__} does not say what it makes of a token: write `surrogate`")
+        raise NotImplementedError(f"{type(self).__name__} has no method `surrogate`: write it")
 
     def weight(self, tokens: Tokens) -> Tensor:
         """w = (∂ Σ surrogate/∂logπ) / Â at each token; (B, T), without gradient. r where Â = 0.
@@ -86,7 +86,7 @@ class AdaptiveRule(Rule):
         raise NotImplementedError
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` returned."""
+        """Resume from what `state_dict` returned."""
         raise NotImplementedError
 
     def copy(self) -> Self:

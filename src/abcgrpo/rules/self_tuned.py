@@ -8,15 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from abcgrpo.boundaries import Boundaries
 from abcgrpo.quadrants import MOVED, clip_events
+from abcgrpo.rules.abc_grpo import Boundaries
 from abcgrpo.rules.parameter import parameter
 from abcgrpo.rules.rule import AdaptiveRule
 from abcgrpo.tokens import Tokens
 
 THRESHOLDS = ("eps_pos_high", "eps_pos_low", "eps_neg_high", "eps_neg_low")
 QUADRANTS = ("q1", "q2", "q4", "q3")
-"""Of each threshold; the order of the measured sums."""
+"""Names of the thresholds, in the order of the measured sums."""
 
 
 @dataclass
@@ -53,7 +53,7 @@ class SelfTuned(AdaptiveRule):
         super().__post_init__()
         for name, target in zip(THRESHOLDS, self._targets, strict=True):
             if target >= 1:
-                raise ValueError(f"{name.replace('eps', 'target')} is a share of tokens, below 1, got {target:g}")
+                raise ValueError(f"{name.replace('eps', 'target')} must be a share of tokens below 1, got {target:g}")
         if not self.smallest <= self.start <= self.largest:
             raise ValueError(
                 f"start must lie between smallest = {self.smallest:g} and largest = {self.largest:g}, "

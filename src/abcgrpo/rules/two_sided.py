@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from abcgrpo.boundaries import Boundaries
+from abcgrpo.rules.abc_grpo import Boundaries
 from abcgrpo.rules.bounded import BoundedRule
 from abcgrpo.rules.parameter import parameter
 

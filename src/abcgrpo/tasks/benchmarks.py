@@ -26,7 +26,7 @@ class Known:
     hub: HubDataset
     problems: int
     sha256: str | None = None
-    """`content_hash` of its problems; None where no copy was at hand to compute it from."""
+    """`content_hash` of its problems; None if no copy was at hand to compute it from."""
     contests: Mapping[str, str] = field(default_factory=dict)
     """The contest that each problem is from, by the problem's `id`, where a copy has no address to tell it by."""
 
@@ -55,7 +55,7 @@ KNOWN = {
     "math": Known(HubDataset("DigitalLearningGmbH/MATH-lighteval", "test"), 5000),
     "math500": Known(HubDataset("HuggingFaceH4/MATH-500", "test"), 500),
 }
-"""No revision is pinned: the content hash says more, and the number of problems holds where there is none."""
+"""No revision is pinned: the content hash says more, and the number of problems holds if there is none."""
 
 _CONTEST = re.compile(r"/(\w+)_Problems/Problem_\d+$")
 """The contest in the address of a problem on artofproblemsolving.com, such as 2024_AIME_II."""
@@ -73,7 +73,7 @@ class Benchmark:
     rows: list[Row] = field(repr=False)
     """Each with `problem` and its other columns."""
     graded: list[Row] = field(repr=False)
-    """Of each row `id`, what samples call it, `problem`, and what it is graded by."""
+    """Rows with `id` (its name in samples), `problem`, and the columns that grade."""
     source: str
 
     @property
@@ -83,7 +83,7 @@ class Benchmark:
 
     @property
     def sha256(self) -> str:
-        """Of the problems and what they are graded by, in their order."""
+        """Hash of the problems and the columns that grade them, in their order."""
         return rows_hash(self.graded)
 
 
@@ -99,7 +99,7 @@ def load_benchmark(
     task: Task | None = None,
     rewards: Sequence[Reward] = (),
 ) -> Benchmark:
-    """A benchmark by name, the problems that a task holds back, or a JSONL or Parquet file by path.
+    """A benchmark by name, the problems that a task holds out, or a JSONL or Parquet file by path.
 
     Args:
         name: one of `names()`, what `get_task` understands, or a path that ends in .jsonl or .parquet.
@@ -121,7 +121,7 @@ def load_benchmark(
     held_back = _rewarded(get_task(name), rewards)
     if held_back.held_out_rows is None:
         raise UserError(
-            f"task {held_back.name} holds no problems of its own back: name a benchmark, such as "
+            f"task {held_back.name} has no held-out problems: name a benchmark, such as "
             f"{next(iter(KNOWN))}, or a .jsonl or .parquet file of them."
         )
     rows = held_back.held_out_rows(questions)
@@ -157,7 +157,7 @@ def load_benchmarks(
     loaded = [load_benchmark(name, data, questions, task, rewards) for name in wanted]
     found = [benchmark.name for benchmark in loaded]
     if repeated := sorted({name for name in found if found.count(name) > 1}):
-        raise UserError(f"Two benchmarks are called {', '.join(repeated)}: evaluate them with an --output each.")
+        raise UserError(f"Two benchmarks have the same name ({', '.join(repeated)}): give each its own --output.")
     return loaded
 
 
@@ -203,7 +203,7 @@ def _identified(name: str, task: Task, rows: list[Row], source: str) -> Benchmar
         row["id"] if generated else f"{name}/{_digest(_canonical(problem_text(row['problem'])))[:10]}" for row in rows
     ]
     if len(set(ids)) < len(ids):
-        raise UserError(f"{source}: two problems differ in nothing but spaces, dollar signs and braces.")
+        raise UserError(f"{source}: two problems differ only in spaces, dollar signs and braces.")
     graded = [
         {"id": each, "problem": row["problem"]} | task.truth_columns(row) for each, row in zip(ids, rows, strict=True)
     ]

@@ -13,7 +13,7 @@ class Coin:
     """1.0 or 0.0 with equal probability, by a seed of its own, whatever the answer; a reward in TRL's signature.
 
     A coin is fixed by the seed, the optimizer step, the prompt, and the place in the batch: by neither the answers nor
-    the seeds of training and sampling. A run that goes on draws the coins that it would have drawn.
+    the seeds of training and sampling. A resumed run draws the coins that it would have drawn.
     """
 
     grades_answers = False

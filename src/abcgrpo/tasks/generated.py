@@ -73,8 +73,8 @@ def distinct_rows(generate: Generator, split: Split, count: int, seed: int) -> l
         if drawn and drawn % WINDOW == 0:
             if len(problems) - before < FEWEST_NEW * WINDOW:
                 raise UserError(
-                    f"{count:,} different problems are more than there are to draw: after {len(problems):,}, four of "
-                    f"five have come before. Ask for at most {len(problems):,}."
+                    f"there are fewer than {count:,} different problems: after {len(problems):,}, four of five draws "
+                    f"repeat an earlier one. Ask for at most {len(problems):,}."
                 )
             before = len(problems)
         problems.setdefault(problem)

@@ -146,7 +146,7 @@ def _own_task(thing: Any, name: str, spec: str, grade: Grade, code: str = "") ->
 
 
 def checked_rows(rows: list[Row], source: str) -> list[Row]:
-    """Rows as a table has them: every row every column (None where it has none), each with a `problem` of its own.
+    """Rows as a table has them: every row every column (None if it has none), each with a `problem` of its own.
 
     Training keeps its rows in a table, so evaluation grades by the same.
 
@@ -159,7 +159,7 @@ def checked_rows(rows: list[Row], source: str) -> list[Row]:
         names = dict.fromkeys(name for row in rows for name in row)
         rows = pyarrow.Table.from_pylist([{name: row.get(name) for name in names} for row in rows]).to_pylist()
     except pyarrow.ArrowException as error:
-        raise UserError(f"{source}: a column holds values of different types, which no table can: {error}.") from error
+        raise UserError(f"{source}: a column has values of different types: {error}.") from error
     rows = list(with_problem(rows, source))
     seen: dict[str, int] = {}
     for number, row in enumerate(rows):
@@ -168,7 +168,7 @@ def checked_rows(rows: list[Row], source: str) -> list[Row]:
             raise UserError(f"{source}, row {number}: the problem should be text or a conversation, and not blank.")
         first = seen.setdefault(text, number)
         if first != number:
-            raise UserError(f"{source}, row {number}: the problem is that of row {first} again.")
+            raise UserError(f"{source}, row {number}: the problem repeats row {first}.")
     return rows
 
 

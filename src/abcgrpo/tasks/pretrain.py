@@ -61,7 +61,7 @@ def pretrain(name: str, output: Path, steps: int | None = None, seed: int = SEED
     Args:
         name: a task with a base.
         output: the directory.
-        steps: at most so many optimizer steps; None for the shipped base's.
+        steps: maximum number of optimizer steps; None for the shipped base's.
         seed: of the weights and of the problems.
 
     Raises:
@@ -160,6 +160,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("task", help="a task with a base, such as maze, or reasoning-gym/NAME")
     parser.add_argument("--output", type=Path, required=True, help="directory to write model and tokenizer to")
-    parser.add_argument("--steps", type=int, help="at most so many optimizer steps (default: the shipped base's)")
+    parser.add_argument("--steps", type=int, help="maximum number of optimizer steps (default: the shipped base's)")
     arguments = parser.parse_args()
     pretrain(arguments.task, arguments.output, arguments.steps)

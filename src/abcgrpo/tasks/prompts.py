@@ -66,6 +66,23 @@ def problem_text(problem: str | list[dict[str, Any]]) -> str:
     return problem if isinstance(problem, str) else json.dumps(problem)
 
 
+def prompt_tokens(tokenizer: Any, prompt: Prompt, model: str) -> list[int]:
+    """The tokens of a prompt: of the text, or of what the chat template makes of the conversation.
+
+    Raises:
+        UserError: a conversation for a model without a chat template.
+    """
+    if isinstance(prompt, str):
+        return tokenizer(prompt).input_ids
+    if not tokenizer.chat_template:
+        raise UserError(
+            f"{model} has no chat template, so it cannot take a prompt of the form `chat`. Use "
+            f"--prompt-form plain (in recipes prompt_form: plain)."
+        )
+    text = tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
+    return tokenizer(text, add_special_tokens=False).input_ids
+
+
 THE_PAPERS = PromptTemplate(r"Please reason step by step, and put your final answer within \boxed{}. {problem}")
 """The paper's sentence before the problem, as one user message."""
 BARE = PromptTemplate("{problem}", "plain")

@@ -8,7 +8,7 @@ task: {name: reasoning-gym/composite, datasets: [{name: gcd, weight: 1, config: 
 
 Problems are made, and answers scored, in worker processes with limits on time and memory, since some scorers evaluate
 what the model wrote; a hostile answer costs its row only. An answer is right from a score of 1 on. A problem belongs to
-training or to what is held back by a hash of its text, whatever the seed.
+training or to what is held out by a hash of its text, whatever the seed.
 """
 
 import hashlib
@@ -41,7 +41,7 @@ _PORTION = 512
 """How many problems a data set is made with: some make all of them at once, when they are made themselves."""
 _EXAMPLES = ("possible_answer", "example_answer", "example_correct_answer")
 """Where the metadata of graph_color, propositional_logic and rubiks_cube hold an answer that is right."""
-UNUSABLE = {"game_of_life_halting": "its scorer finds every answer right, since it compares `bool(…)` of two texts"}
+UNUSABLE = {"game_of_life_halting": "its scorer calls every answer right, since it compares `bool(…)` of two texts"}
 """Data sets that are not offered, and why."""
 _OURS = ("curriculum", "graded_reward", "whole_text")
 
@@ -75,7 +75,7 @@ def task(name: str, spec: str = "", where: str = "task", **parameters: Any) -> T
     from reasoning_gym.factory import DATASETS
 
     if name in UNUSABLE:
-        raise UserError(f"{where}: nothing can be learnt from reasoning-gym/{name}: {UNUSABLE[name]}.")
+        raise UserError(f"{where}: reasoning-gym/{name} cannot be used: {UNUSABLE[name]}.")
     if name not in DATASETS:
         raise unknown_name("data set of reasoning-gym", name, DATASETS, where)
     known = [item.name for item in fields(DATASETS[name][1]) if item.name not in ("seed", "size")]
@@ -99,12 +99,12 @@ def task(name: str, spec: str = "", where: str = "task", **parameters: Any) -> T
 
     def grade(texts: list[str], some_rows: list[Row]) -> list[Verdict]:
         answers = [text.strip() if ours["whole_text"] else extract(text) for text in texts]
-        jobs = [
+        work = [
             Problem(**json.loads(row["source"]), answer=answer)
             for answer, row in zip(answers, some_rows, strict=True)
             if answer
         ]
-        outcomes = iter(_pool().run(jobs))
+        outcomes = iter(_pool().run(work))
         return [_verdict(answer, next(outcomes) if answer else 0.0, bool(ours["graded_reward"])) for answer in answers]
 
     return Task(
@@ -162,7 +162,7 @@ def base(name: str, **parameters: Any) -> Base:
 
 
 def extract(text: str) -> str | None:
-    """What stands in the last `<answer>…</answer>`; None where there is none."""
+    """What stands in the last `<answer>…</answer>`; None if there is none."""
     _, opened, rest = text.rpartition("<answer>")
     answer, closed, _ = rest.partition("</answer>")
     return answer.strip() if opened and closed else None

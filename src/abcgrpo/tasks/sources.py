@@ -44,6 +44,21 @@ def from_hub(error: Exception, message: str) -> UserError:
     return HubError(message) if out_of_reach else UserError(message)
 
 
+def model_not_loaded(name: str, error: Exception) -> UserError:
+    """What to raise for a model that transformers could not load, with what to do; see `from_hub` for its class."""
+    from huggingface_hub import constants
+
+    where = f"The model {name!r} cannot be loaded: there is no such directory"
+    found = from_hub(error, f"{where}, and no such model that the hub lets us read. {str(error).splitlines()[0]}")
+    if isinstance(found, HubError):
+        return HubError(
+            f"{where}, the hub does not answer, and {constants.HF_HUB_CACHE} has no complete copy. Where there is a "
+            f"network, `hf download {name}` says where it puts one: give its path here, or copy the cache and set "
+            f"HF_HUB_CACHE."
+        )
+    return found
+
+
 @dataclass(frozen=True)
 class HubDataset:
     """A data set of the Hugging Face hub."""
@@ -134,8 +149,8 @@ def _problem(value: Any, index: int, source: str) -> Any:
         return instruction["problem"]
     if _ASKS_FOR_A_LINE in text:
         raise UserError(
-            f"{source}, row {index}: the prompt asks for an answer on a line of its own, in words that are not those "
-            f"of DAPO-Math-17k, so that the problem cannot be told from the instruction: {text[:120]!r}"
+            f"{source}, row {index}: the prompt asks for an answer on a line of its own, in other words than "
+            f"DAPO-Math-17k, so the problem cannot be separated from the instruction: {text[:120]!r}"
         )
     return text
 
@@ -180,7 +195,7 @@ def _json_lines(path: Path) -> Iterable[dict[str, Any]]:
             except UnicodeEncodeError as error:
                 raise UserError(
                     f"{path}, line {number}, has half of a character ({error.object[error.start]!a}, a lone "
-                    f"surrogate), which no model can be asked: write the character, or leave it out."
+                    f"surrogate), which no model can read: write the character, or leave it out."
                 ) from error
             except RecursionError as error:
                 raise UserError(f"{path}, line {number}, is nested too deeply to be a problem.") from error

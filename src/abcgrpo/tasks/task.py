@@ -76,7 +76,7 @@ class Task:
     spec: str = ""
     """What `get_task` finds this task by again, as text. Default: the name."""
     code: str = ""
-    """`code_of` the functions of your own that grade and reward; empty where this package's do."""
+    """`code_of` the functions of your own that grade and reward; empty if this package's do."""
     own_rewards: tuple[Reward, ...] = ()
     """Rewards of training instead of the one that is derived from `grade`."""
 
@@ -92,7 +92,7 @@ class Task:
 
     @cached_property
     def reward(self) -> Reward:
-        """`grade` in TRL's signature: a verdict's score, else 1.0 for right and 0.0 for wrong, None where nothing can
+        """`grade` in TRL's signature: a verdict's score, else 1.0 for right and 0.0 for wrong, None if nothing can
         be said. What the grader said is logged, as by `abcgrpo.grading.accuracy_reward`."""
 
         def reward(completions, prompts=None, log_extra=None, log_metric=None, **columns):

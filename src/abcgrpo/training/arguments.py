@@ -1,5 +1,6 @@
 """The trainer's arguments from a recipe, and the errors in them that can be found before anything runs."""
 
+import os
 from importlib.util import find_spec
 from typing import Any
 
@@ -26,17 +27,30 @@ def make_arguments(recipe: Recipe, configuration: type[FastGRPOConfig], **defaul
         UserError: fields that do not fit together.
     """
     if recipe.training.get("resume_from_checkpoint"):
-        raise UserError("resume_from_checkpoint has no effect: an unfinished run in output_dir goes on by itself.")
+        raise UserError("resume_from_checkpoint has no effect: an unfinished run in output_dir resumes by itself.")
     longest = recipe.training.get("max_completion_length")
     if longest is not None and longest < 1:  # which the host's own configuration takes for a mistake of its inside
         raise UserError(f"max_completion_length={longest} leaves no room for an answer: set at least 1.")
     quiet = {"report_to": [], "disable_tqdm": True}
+    if _talk_by_gloo():
+        quiet["use_cpu"] = True
     try:
         return configuration(**(quiet | defaults | recipe.training))
     except UserError:  # one that names its field, and says what to do
         raise
     except (ValueError, TypeError) as error:
         raise UserError(f"The recipe's training fields do not fit together: {error}") from error
+
+
+def _talk_by_gloo() -> bool:
+    """Whether this is one of several processes on CPUs. Accelerate joins them only where it is told that it is a CPU.
+
+    Told so, it would drop FSDP and DeepSpeed without a word, for which it needs GPUs.
+    """
+    import torch
+
+    sharded = any(os.environ.get(f"ACCELERATE_USE_{name}") == "true" for name in ("FSDP", "DEEPSPEED"))
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.cuda.is_available() and not sharded
 
 
 def planned_arguments(recipe: Recipe, processes: int) -> FastGRPOConfig:
@@ -74,7 +88,7 @@ def check_arguments(arguments: FastGRPOConfig) -> None:
         (arguments.temperature <= 0, f"temperature={arguments.temperature}: training samples above 0, for example 1."),
         (
             str(getattr(arguments.save_strategy, "value", arguments.save_strategy)) == "no",
-            "save_strategy: no would leave no model behind: leave it out, and say how often with save_steps.",
+            "save_strategy: no would save no model: leave it out, and set save_steps.",
         ),
     ]
     for applies, message in wrong:
@@ -83,7 +97,7 @@ def check_arguments(arguments: FastGRPOConfig) -> None:
     try:
         get_reporting_integration_callbacks(arguments.report_to)
     except ValueError as error:
-        raise UserError(f"report_to names no tracker that there is: {error}") from error
+        raise UserError(f"report_to names an unknown tracker: {error}") from error
 
 
 def missing_here(recipe: Recipe, arguments: FastGRPOConfig) -> list[str]:

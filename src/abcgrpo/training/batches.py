@@ -27,7 +27,7 @@ class Batches:
     rollouts_per_optimizer_step: int
     """per_device_train_batch_size × num_processes × gradient_accumulation_steps."""
     num_problems: int | None = None
-    """In the training set; None where that is not known."""
+    """Problems in the training set; None if that is not known."""
     generations_per_epoch: int | None = None
     problems_left_out_per_epoch: int | None = None
     optimizer_steps: int | None = None
@@ -58,7 +58,7 @@ def plan_batches(arguments: Any, num_processes: int, num_problems: int | None) -
         generations = num_problems // problems
         if not generations:
             raise UserError(
-                f"A rollout takes {problems} problems, the training set has {num_problems}: no step could be made."
+                f"A rollout takes {problems} problems, the training set has {num_problems}: so no step is possible."
             )
         per_epoch = math.ceil(generations * micro_batches / accumulation)
         known = {
@@ -89,8 +89,15 @@ def require_processes(recipe: Recipe, started: int) -> None:
     """Refuse a number of processes that would make other batches than the recipe's.
 
     Raises:
-        UserError: another number than the recipe's `num_processes`.
+        UserError: another number than the recipe's `num_processes`; or processes that were started together, and did
+            not join.
     """
+    together = int(os.environ.get("WORLD_SIZE", "1"))
+    if together > started == 1:
+        raise UserError(
+            f"{together} processes started, and each of them is alone: FSDP and DeepSpeed share a model out over GPUs, "
+            f"and there are none here. On CPUs start them by `torchrun`; in an experiment leave `launch` out."
+        )
     wanted = recipe.num_processes
     if wanted is not None and wanted != started:
         raise UserError(

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from abcgrpo.errors import UserError
-from abcgrpo.evaluation.samplers import prompt_tokens
 from abcgrpo.tasks import Row, Task, TrainingData, get_rewards, get_task, resolve_model, spec_text, with_prompts
+from abcgrpo.tasks.prompts import prompt_tokens
 from abcgrpo.tasks.sources import HubError, from_hub
 from abcgrpo.training.recipe import Recipe
 
@@ -67,7 +67,7 @@ def training_set(examples: list[Row]) -> "Dataset":
 
     taken = [name for name in TAKEN_BY_TRL if name in examples[0]]
     if taken:
-        logger.warning("columns named as TRL's own arguments of a reward are left out: %s", ", ".join(taken))
+        logger.warning("columns with the names of TRL's reward arguments are left out: %s", ", ".join(taken))
     try:
         return Dataset.from_list([{k: v for k, v in row.items() if k not in taken} for row in examples])
     except (pyarrow.ArrowException, TypeError) as error:
@@ -79,9 +79,9 @@ class TrainingSet:
     """What could be found out of a training set without training on it."""
 
     num_problems: int | None
-    """None where only the hub knows, and it cannot be reached."""
+    """None if only the hub knows, and it cannot be reached."""
     summary: str
-    """In words; also what could not be checked, and why."""
+    """Summary in words; also what could not be checked, and why."""
     columns_checked: bool = True
     prompt_lengths_checked: bool = True
 

@@ -43,7 +43,7 @@ def _version(package: str) -> str | None:
 
 
 def _commit() -> str | None:
-    """The commit of the checkout that this package runs from; None where it was installed from a wheel."""
+    """The commit of the checkout that this package runs from; None if it was installed from a wheel."""
     git = ["git", "-C", str(Path(__file__).parent)]
     try:
         inside = subprocess.run([*git, "ls-files", "--error-unmatch", __file__], capture_output=True, timeout=10)

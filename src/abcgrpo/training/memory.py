@@ -193,7 +193,7 @@ def _head(config: Any, arguments: Any, is_trained: bool) -> dict[str, Any]:
 
 
 def _vllm(config: Any, arguments: Any, prompt_tokens: int | None, parameters: int) -> dict[str, Any] | None:
-    """What the sampler needs of its share of the GPU; None where it is not on the trainer's GPUs."""
+    """What the sampler needs of its share of the GPU; None if it is not on the trainer's GPUs."""
     if not arguments.use_vllm or arguments.vllm_mode != "colocate":
         return None
     _, kv_heads, head_size = _heads(config)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from abcgrpo.boundaries import Boundaries
 from abcgrpo.errors import UserError, unknown_name
 from abcgrpo.files import read_yaml
+from abcgrpo.rules.abc_grpo import Boundaries
 from abcgrpo.tasks import BASES, DEFAULT, Spec
 from abcgrpo.training.adapter import SWITCH, check_fields, field_types, refuse_quantization
 from abcgrpo.training.shipped import run_name

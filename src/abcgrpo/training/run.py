@@ -19,11 +19,13 @@ from trl.trainer.grpo_config import GRPOConfig
 
 from abcgrpo.curves import rule_curve
 from abcgrpo.errors import UserError
-from abcgrpo.evaluation.samplers import prompt_tokens
+from abcgrpo.evaluation.results import suspicion_of_training
 from abcgrpo.files import json_line, locked, plain, read_json, without_secrets, write_json, write_text
 from abcgrpo.progress import Progress, quiet_libraries
 from abcgrpo.run_files import MANIFEST, METRICS, ZERO_VARIANCE, differences, step_of
 from abcgrpo.tasks import resolve_model, spec_text
+from abcgrpo.tasks.prompts import prompt_tokens
+from abcgrpo.tasks.sources import model_not_loaded
 from abcgrpo.training.adapter import adapter_of, check_adapter, with_adapter
 from abcgrpo.training.arguments import check_arguments, make_arguments, missing_here
 from abcgrpo.training.batches import plan_batches, require_processes
@@ -103,14 +105,14 @@ def _may_go_on(recipe: Recipe, output: Path) -> bool:
     known = read_json(output / MANIFEST)
     if known["status"] == "finished":
         raise UserError(
-            f"{output} already holds a run. Give another output_dir, or remove that directory to train it anew."
+            f"{output} already holds a run. Give another output_dir, or remove that directory to train again."
         )
     free = dict.fromkeys(FREE)
     wanted = _recorded(recipe)
     if different := differences(known["recipe"] | free, wanted | free):
         listed = "\n".join(f"  {line}" for line in different)
         raise UserError(
-            f"{output} holds an unfinished run of another recipe:\n{listed}\nGive the same settings to go on with it, "
+            f"{output} holds an unfinished run of another recipe:\n{listed}\nGive the same settings to resume it, "
             f"another output_dir, or remove that directory."
         )
     return True
@@ -134,13 +136,13 @@ def _claimed(output: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in NO_WRITING:
             raise
-        raise UserError(f"{output} cannot be written to: {error}. What is there stays.") from error
+        raise UserError(f"{output} cannot be written to: {error}. Existing files stay.") from error
 
 
 def _train_and_record(recipe: Recipe, trainer: FastGRPOTrainer, output: Path, state: Path | None) -> None:
     with _manifest(recipe, trainer, output, state), Progress("training", trainer.args.max_steps) as progress:
         if state is not None:
-            print(f"{output}: going on from step {step_of(state)}.", file=sys.stderr, flush=True)
+            print(f"{output}: resuming from step {step_of(state)}.", file=sys.stderr, flush=True)
         trainer.add_callback(_RunLog(output / METRICS, progress))
         trainer.train(str(state) if state else None)
         trainer.create_model_card()
@@ -222,10 +224,7 @@ def _trainer(recipe: Recipe, arguments: FastGRPOConfig, dataset: Dataset, reward
             model=model, reward_funcs=rewards, args=arguments, train_dataset=dataset, peft_config=adapter_of(recipe)
         )
     except OSError as error:
-        raise UserError(
-            f"The model {recipe.model_name_or_path!r} cannot be loaded. It is neither a directory here nor a model "
-            f"that the hub lets us read: {str(error).splitlines()[0]}"
-        ) from error
+        raise model_not_loaded(recipe.model_name_or_path, error) from error
     for adapter in adapters_of(trainer.accelerator, trainer.model).values():
         if Path(model).is_dir():  # a checkpoint may be loaded from another working directory
             adapter.base_model_name_or_path = str(Path(model).absolute())
@@ -239,7 +238,7 @@ def _trainer(recipe: Recipe, arguments: FastGRPOConfig, dataset: Dataset, reward
 class _RunLog(TrainerCallback):
     """Appends what the trainer logs to a file, line by line, and moves the progress display.
 
-    A run that goes on starts from the history of its checkpoint: lines of steps that are made again are dropped.
+    A resumed run starts from the history of its checkpoint: lines of steps that are made again are dropped.
     """
 
     def __init__(self, path: Path, progress: Progress) -> None:
@@ -252,6 +251,10 @@ class _RunLog(TrainerCallback):
         self.progress.total = state.max_steps
         write_text(self.path, "".join(json_line({"step": line["step"]} | line) for line in state.log_history))
 
+    def on_train_end(self, args, state, control, **kwargs):
+        if warning := suspicion_of_training(line["reward"] for line in state.log_history if "reward" in line):
+            print(f"WARNING. {warning}", file=sys.stderr, flush=True)
+
     def on_step_end(self, args, state, control, **kwargs):
         self.progress.advance_to(state.global_step)
 
@@ -260,7 +263,7 @@ class _RunLog(TrainerCallback):
             if not self.begun and logs.get(ZERO_VARIANCE) == 1 and "reward" in logs:
                 print(
                     f"WARNING. Until now all answers to a problem have the same reward, for every problem "
-                    f"(the mean is {logs['reward']:.3g}): training has no signal. Look at the model's answers with "
+                    f"(the mean is {logs['reward']:.3g}): training has nothing to learn from. Look at the answers with "
                     f"`abcgrpo evaluate`.",
                     file=sys.stderr,
                     flush=True,

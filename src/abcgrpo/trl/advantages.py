@@ -41,7 +41,7 @@ class Advantages(Component):
         self._rewards: Tensor | None = None  # (N,), of the rollout that is being made, on all processes
 
     def rewards_given(self, rewards: Tensor) -> None:
-        """These are the rewards of all processes, (N, functions), NaN where there is none."""
+        """These are the rewards of all processes, (N, functions), NaN if there is none."""
         weighted = (rewards * self.trainer.reward_weights.to(rewards.device)).nansum(1)
         self._rewards = torch.where(rewards.isnan().all(1), torch.nan, weighted)
 
@@ -105,7 +105,7 @@ class Advantages(Component):
         return cast(Tensor, accelerator.gather(accelerator.pad_across_processes(part, dim=1)))
 
     def _here(self, whole: Tensor, output: Batch) -> Tensor:
-        """Of the rows of all processes, those of this one, as wide as its completions."""
+        """This process's rows among those of all processes, as wide as its completions."""
         rows, length = output["completion_ids"].shape
         first = rows * self.trainer.accelerator.process_index
         here = whole[first : first + rows]

@@ -31,7 +31,7 @@ class LossPass:
     logprobs: Tensor | None = None
     """(B, T), the policy's, without gradient. None until the loss has run the policy, or if it does so by itself."""
     entropies: Tensor | None = None
-    """(B, T), in nats; None where they were not asked for or do not cover all rows."""
+    """(B, T), in nats; None if they were not asked for or do not cover all rows."""
     entropies_are_whole: bool = True
     """False in the steps in which rows were left out of the pass for entropies."""
     token_means: dict[str, Tensor] = field(default_factory=dict)
@@ -69,11 +69,11 @@ class Component:
 
     @property
     def may_be_saved(self) -> bool:
-        """Whether the run, as it stands, is one to go on from."""
+        """Whether the run, as it stands, is one to resume from."""
         return True
 
     def state_dict(self) -> dict[str, Any]:
-        """What must be restored for a run to go on exactly: numbers, text, tensors, and lists and dictionaries of them.
+        """What must be restored for an exact resume: numbers, text, tensors, and lists and dictionaries of them.
 
         It belongs to this process; other processes save their own.
         """

@@ -7,9 +7,9 @@ from typing import Any
 from trl.trainer.grpo_config import GRPOConfig
 
 from abcgrpo.advantages import Estimator, resolve_estimator
-from abcgrpo.boundaries import Boundaries
 from abcgrpo.errors import unknown_choice
 from abcgrpo.rules import AdaptiveRule, Rule, resolve_rule
+from abcgrpo.rules.abc_grpo import Boundaries
 from abcgrpo.shadow import DEFAULT_SHADOWS
 
 SUPPORTED_LOSS_TYPES = ("grpo", "bnpo", "dapo", "dr_grpo")
@@ -34,7 +34,7 @@ REFUSED_OPTIONS = {
     "epsilon": "set eps_neg_low (and eps_pos_high) instead",
     "epsilon_high": "set eps_pos_high instead",
     "delta": "set eps_neg_high = delta - 1 instead",
-    "off_policy_mask_threshold": "eps_neg_high bounds what it is meant to bound; for it, train with trl.GRPOTrainer",
+    "off_policy_mask_threshold": "eps_neg_high has the same purpose; for the mask, train with trl.GRPOTrainer",
     "top_entropy_quantile": "the loss covers every token; to restrict it, train with trl.GRPOTrainer",
     "entropy_coef": "the four bounds are the means against entropy collapse; for a bonus, train with trl.GRPOTrainer",
     "use_adaptive_entropy": "see entropy_coef",
@@ -83,14 +83,14 @@ class FastGRPOConfig(GRPOConfig):
     update_entropy: bool = field(
         default=True,
         metadata={
-            "help": "Under `fast`: run the rows without signal forward in the steps that are logged, so that `entropy` "
+            "help": "Under `fast`: run zero-advantage rows forward in the steps that are logged, so that `entropy` "
             "covers all tokens."
         },
     )
     generation: str = field(
         default="fast",
         metadata={
-            "help": "How answers are drawn from a model on a CPU: `fast` (the same distribution with less work) or "
+            "help": "How answers are generated on a CPU: `fast` (the same distribution with less work) or "
             "`stock` (transformers' own loop, and its use of random numbers)."
         },
     )
@@ -98,7 +98,7 @@ class FastGRPOConfig(GRPOConfig):
     vllm_dtype: str = field(
         default="auto",
         metadata={
-            "help": "In which numbers the colocated vLLM computes: `auto` (those of the trainer's forward pass), "
+            "help": "dtype of the colocated vLLM: `auto` (that of the trainer's forward pass), "
             "`bfloat16`, `float16` or `float32`. A vLLM server takes `--dtype` where it is started."
         },
     )
@@ -126,24 +126,27 @@ class FastGRPOConfig(GRPOConfig):
     resume_as_another_run: bool = field(
         default=False,
         metadata={
-            "help": "Go on from a state of other settings, or from a checkpoint of TRL's own trainer, instead of "
-            "refusing it. Weights, optimizer, random states and the place in the data go on; the rollout is drawn anew."
+            "help": "Resume from a state of other settings, or from a checkpoint of TRL's own trainer, instead of "
+            "refusing it. Weights, optimizer, random states and the position in the data are kept; the rollout is "
+            "drawn again."
         },
     )
     max_failed_rewards: float = field(
         default=0.5,
-        metadata={"help": "Share of a rollout's rewards that may fail; past it the run stops."},
+        metadata={"help": "Share of a rollout's rewards that may fail; with more the run stops."},
     )
     max_skipped_in_a_row: int = field(
         default=10,
-        metadata={"help": "So many skipped optimizer steps in a row, for numbers that are not finite, stop the run."},
+        metadata={
+            "help": "Number of optimizer steps skipped in a row for non-finite numbers after which the run stops."
+        },
     )
-    warn_ratio_above: float = field(default=100.0, metadata={"help": "Warn when `ratio/max` is above."})
+    warn_ratio_above: float = field(default=100.0, metadata={"help": "Warn if `ratio/max` is above this."})
     warn_mismatch_above: float = field(
         default=0.1,
-        metadata={"help": "Warn when the mean |sampler's log-prob − trainer's| of a rollout is above, in nats."},
+        metadata={"help": "Warn if the mean |sampler's log-prob − trainer's| of a rollout is above this, in nats."},
     )
-    warn_kl_above: float = field(default=1.0, metadata={"help": "Warn when `kl` is above, in nats per token."})
+    warn_kl_above: float = field(default=1.0, metadata={"help": "Warn if `kl` is above this, in nats per token."})
 
     def __post_init__(self) -> None:
         self._check_choices()
@@ -177,7 +180,7 @@ class FastGRPOConfig(GRPOConfig):
 
     @property
     def estimator(self) -> Estimator | None:
-        """The estimator of advantages; None where they are TRL's."""
+        """The estimator of advantages; None if they are TRL's."""
         return None if self.advantages is None else self._object("advantages", resolve_estimator)
 
     def _record(self, name: str, resolve: Any) -> dict[str, Any] | None:

@@ -75,7 +75,7 @@ class FastGRPOTrainer(ResumableGRPOTrainer):
                 environment_factory=environment_factory,
             )
         self.sampler_dtype = sampler_dtype(self)
-        """In which numbers vLLM samples; None on processes that are not the first, and where transformers samples."""
+        """Dtype in which vLLM samples; None on processes that are not the first, and where transformers samples."""
         self._passing: LossPass | None = None
         self.fast_update = FastUpdate(self)
         self.reward_guards = RewardGuards(self)
@@ -110,7 +110,7 @@ class FastGRPOTrainer(ResumableGRPOTrainer):
 
     @property
     def trained_rule(self) -> Rule | None:
-        """The clipping rule of the loss; None where the loss is TRL's own."""
+        """The clipping rule of the loss; None if the loss is TRL's own."""
         return None
 
     @property

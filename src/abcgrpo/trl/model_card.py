@@ -8,8 +8,8 @@ from typing import Any
 
 from huggingface_hub import ModelCard, ModelCardData
 
-from abcgrpo.boundaries import Boundaries
 from abcgrpo.rules import Rule
+from abcgrpo.rules.abc_grpo import Boundaries
 from abcgrpo.rules.bounded import BoundedRule
 from abcgrpo.trl.config import ABCGRPOConfig
 
@@ -84,8 +84,8 @@ def _text(name: str, base: str, data: str, args: ABCGRPOConfig, adapter: Mapping
     versions = ", ".join(f"{package} {version(package)}" for package in packages)
     return f"""# {name}
 
-Trained from {base} on {data} by reinforcement learning with groups of answers, as implemented by abcgrpo. What each
-token's gradient weighs is said by a clipping rule, described below.
+Trained from {base} on {data} by reinforcement learning with groups of answers, as implemented by abcgrpo. The
+clipping rule below says how much each token's gradient weighs.
 
 ## Clipping rule: {args.clipping_rule.name}
 
@@ -134,7 +134,7 @@ The weights of {base} were frozen. What was trained, and what the checkpoints ho
 def _rule(rule: Rule) -> str:
     """The rule's parameters and what it does, so that a baseline's card does not claim the paper's method."""
     bounds = rule if isinstance(rule, Boundaries) else rule.boundaries if isinstance(rule, BoundedRule) else None
-    about = inspect.getdoc(type(rule)) or "A rule of its trainers' own."
+    about = inspect.getdoc(type(rule)) or "A custom rule."
     parts = [_table("parameter", rule.parameters())] if rule.parameters() and not isinstance(rule, Boundaries) else []
     if bounds is not None:
         parts.append(f"{OBJECTIVE}\n\n" + _table("threshold", bounds.parameters(), QUADRANTS))

@@ -17,7 +17,7 @@ class Distribution(NamedTuple):
     squared_probabilities: Tensor
     """Σπ² over the vocabulary."""
     entropies: Tensor
-    """In nats."""
+    """Entropies in nats."""
 
 
 @torch.no_grad()

@@ -51,7 +51,11 @@ class RuleControl(Component):
         if all(value.isfinite().all() for value in sums.values()):
             moved = self.rule.update(sums)
         else:
-            logger.warning("Step %d: the thresholds of %s stay.", self.trainer.state.global_step + 1, self.rule.name)
+            logger.warning(
+                "Step %d: the thresholds of %s do not move, because of non-finite sums.",
+                self.trainer.state.global_step + 1,
+                self.rule.name,
+            )
             return
         for name, value in moved.items():
             metrics[f"rule/{name}"].append(value)

@@ -15,18 +15,18 @@ HOST: Any = vllm_generation
 """Where TRL finds the class of the colocated vLLM, as `LLM`; without vLLM there is none."""
 
 UNDER_AUTOCAST = {"bf16": "bfloat16", "fp16": "float16"}
-"""In what a trainer computes, by accelerate's mixed precision; without it, in its weights' numbers."""
+"""Dtypes of a trainer by accelerate's mixed precision; without it, that of its weights."""
 
 
 def trainers_dtype(trainer: Any) -> str:
-    """In which numbers the trainer's forward pass computes."""
+    """Dtype of the trainer's forward pass."""
     weights = str(trainer.model.dtype).removeprefix("torch.")
     return UNDER_AUTOCAST.get(trainer.accelerator.mixed_precision, weights)
 
 
 @contextmanager
 def sampler_in_chosen_dtype(trainer: Any) -> Iterator[None]:
-    """Inside, TRL's colocated vLLM is built in the numbers of `vllm_dtype`: by default in the trainer's.
+    """Inside, TRL's colocated vLLM is built in `vllm_dtype`: by default the trainer's dtype.
 
     TRL names none, and vLLM by itself takes bfloat16 for weights in float32.
     """
@@ -47,9 +47,9 @@ def sampler_in_chosen_dtype(trainer: Any) -> Iterator[None]:
 
 
 def sampler_dtype(trainer: Any) -> str | None:
-    """In which numbers vLLM computes, by its own word; None where transformers samples, or another process asks.
+    """Dtype that vLLM reports; None if transformers samples, or another process asks.
 
-    A server was started by somebody else: where its numbers are not the trainer's, that is logged.
+    A server was started by somebody else: if its dtype is not the trainer's, that is logged.
     """
     if not trainer.use_vllm or not trainer.accelerator.is_main_process:
         return None

@@ -7,13 +7,13 @@ of the steps. T is the number of the response's tokens, a tool's output included
 |---------------|-----------------------------------------------------------------------------------------------------|
 | `step`        | the optimizer step, as in `metrics.jsonl`                                                           |
 | `prompt`      | its text                                                                                            |
-| `reward`      | of the response, the weighted sum; null where it has none                                           |
+| `reward`      | of the response, the weighted sum; null if it has none                                           |
 | `tokens`      | the text that each token adds; "" for one that ends within a character                              |
 | `own`         | 1: the policy wrote it; 0: a tool's output, for which the other lists hold 0 and the ratio 1        |
 | `advantages`  | Â of each token                                                                                     |
 | `ratios`      | r of each token, at the level of the loss                                                           |
 | `events`      | 1 to 4: a clip event of that quadrant (`abcgrpo.quadrants`, at 0.2 whichever rule); 0: none         |
-| `clipped`     | 1: the trained rule gives it another weight than r; null where the loss is TRL's own                |
+| `clipped`     | 1: the trained rule gives it another weight than r; null if the loss is TRL's own                |
 | `prefix_gain` | V(s_{t+1}) − V(root): the mean reward of the group's responses that share the prefix up to and with |
 |               | the token, less that of the group                                                                   |
 
@@ -44,7 +44,7 @@ NOTABLE = 1e-5
 class TokenRecord(Component):
     """Keeps the candidates of the optimizer step that is being made, and writes them if it is logged.
 
-    A run that goes on from a state drops the lines of steps that it makes again.
+    A resumed run from a state drops the lines of steps that it makes again.
     """
 
     name = "tokens"
@@ -54,7 +54,7 @@ class TokenRecord(Component):
         Args:
             trainer: the trainer.
             responses: how many of each logged step.
-            rule: the clipping rule of the loss; None where the loss is TRL's own.
+            rule: the clipping rule of the loss; None if the loss is TRL's own.
         """
         super().__init__(trainer)
         self._responses = responses

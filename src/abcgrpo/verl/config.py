@@ -8,8 +8,8 @@ from typing import Any
 
 from verl.workers.config import ActorConfig, PolicyLossConfig
 
-from abcgrpo.boundaries import Boundaries
 from abcgrpo.rules import AdaptiveRule, Rule, resolve_rule
+from abcgrpo.rules.abc_grpo import Boundaries
 from abcgrpo.shadow import DEFAULT_SHADOWS, ShadowRules
 
 LOSS_NAME = "abc_grpo"
@@ -87,7 +87,7 @@ class ABCGRPOPolicyLossConfig(PolicyLossConfig):
             raise ValueError(
                 f"{WHERE}.rule: the thresholds of {rule.name} move once per optimizer step, by sums over all of its "
                 "micro-batches and ranks. verl calls a policy loss for each micro-batch, tells it neither where a step "
-                "ends nor whom to add with, and saves no state of it. Train this rule with TRL."
+                "ends nor which ranks to add over, and saves no state of it. Train this rule with TRL."
             )
         return rule
 

@@ -29,5 +29,5 @@ def compute_score(
     task, row = graded_row(data_source, ground_truth, (extra_info or {}).get("task"))
     (verdict,) = task.grade([solution_str], [row])
     if verdict.correct is None:
-        logger.warning("a gold of %s cannot be parsed, its problem gives no signal: %.80r", data_source, ground_truth)
+        logger.warning("a gold of %s cannot be parsed, its problem gives no gradient: %.80r", data_source, ground_truth)
     return verdict.reward or 0.0

@@ -7,7 +7,7 @@ import gc
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from abcgrpo.errors import UserError, unknown_name
+from abcgrpo.errors import unknown_name
 from abcgrpo.evaluation.sampling import Sample, Sampling
 from abcgrpo.tasks.prompts import Prompt
 
@@ -52,23 +52,6 @@ def open_sampler(kind: str, model: str, sampling: Sampling, **options: Any) -> S
 
         return ServerSampler(model, sampling, **options)
     raise unknown_name("sampler", kind, BATCH_SIZES, "sampler")
-
-
-def prompt_tokens(tokenizer: Any, prompt: Prompt, model: str) -> list[int]:
-    """The tokens of a prompt: of the text, or of what the chat template makes of the conversation.
-
-    Raises:
-        UserError: a conversation for a model without a chat template.
-    """
-    if isinstance(prompt, str):
-        return tokenizer(prompt).input_ids
-    if not tokenizer.chat_template:
-        raise UserError(
-            f"{model} has no chat template, so a prompt of the form `chat` cannot be put to it. Give it the text "
-            f"itself: --prompt-form plain (in recipes prompt_form: plain)."
-        )
-    text = tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
-    return tokenizer(text, add_special_tokens=False).input_ids
 
 
 class LastSampler:

@@ -1,4 +1,4 @@
-"""Answers by `transformers`' `generate`, on a GPU where there is one."""
+"""Answers by `transformers`' `generate`, on a GPU if there is one."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,12 +6,11 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
-from abcgrpo.errors import UserError
 from abcgrpo.evaluation.adapters import is_adapter, load_with_adapter, tokenizer_place
-from abcgrpo.evaluation.samplers import prompt_tokens
 from abcgrpo.evaluation.sampling import Sample, Sampling
 from abcgrpo.generation import fast_generation
-from abcgrpo.tasks.prompts import Prompt
+from abcgrpo.tasks.prompts import Prompt, prompt_tokens
+from abcgrpo.tasks.sources import model_not_loaded
 
 
 class TransformersSampler:
@@ -23,16 +22,16 @@ class TransformersSampler:
         Raises:
             UserError: it cannot be loaded.
         """
+        adapted, place = load_with_adapter(model) if is_adapter(model) else None, tokenizer_place(model)
         try:
-            self.tokenizer = AutoTokenizer.from_pretrained(tokenizer_place(model), padding_side="left")
-            load = load_with_adapter if is_adapter(model) else AutoModelForCausalLM.from_pretrained
-            network = load(model)
+            self.tokenizer = AutoTokenizer.from_pretrained(place, padding_side="left")
+            network = adapted or AutoModelForCausalLM.from_pretrained(model)
         except (OSError, ValueError) as error:
-            raise UserError(f"The model {model!r} cannot be loaded: {str(error).splitlines()[0]}") from error
+            raise model_not_loaded(model, error) from error
         self.name = model
         self.model: Any = network.eval()
         self.dtype = str(network.dtype).removeprefix("torch.")
-        """Of the weights, which is the checkpoint's."""
+        """Dtype of the weights, which is the checkpoint's."""
         self.model.to("cuda" if torch.cuda.is_available() else "cpu")
         self.ends = _end_tokens(self.model.generation_config.eos_token_id) | _end_tokens(self.tokenizer.eos_token_id)
         if self.tokenizer.pad_token_id is None:

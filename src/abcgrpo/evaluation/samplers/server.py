@@ -10,6 +10,10 @@ from abcgrpo.errors import UserError
 from abcgrpo.evaluation.sampling import Sample, Sampling
 from abcgrpo.tasks.prompts import Prompt
 
+CONCURRENCY = 32
+"""Requests under way at once."""
+RETRIES = 5
+"""How often a request that failed is sent again."""
 SHORTEST_LIMIT = 600.0
 SECONDS_PER_TOKEN = 0.25
 """The time that one try may take unless a limit is given: as much for each token of the longest answer, and at least
@@ -37,8 +41,8 @@ class ServerSampler:
         model: str,
         sampling: Sampling,
         url: str,
-        concurrency: int = 32,
-        retries: int = 5,
+        concurrency: int = CONCURRENCY,
+        retries: int = RETRIES,
         timeout: float | None = None,
     ) -> None:
         """Nothing is sent yet. The key is taken from OPENAI_API_KEY, if it is set.
@@ -135,7 +139,7 @@ class ServerSampler:
             except self._openai.APIConnectionError as error:
                 message = f"{self.url} does not answer: {error.__cause__ or error}"
             except (BadReplyError, self._openai.APIError, ValueError) as error:  # a ValueError: not JSON, or not text
-                message = f"{self.url} sent a reply that holds no answer: {error or type(error).__name__}"
+                message = f"{self.url} sent a reply without an answer: {error or type(error).__name__}"
             if tries > self.retries:
                 raise UserError(f"{message} ({tries} {'try' if tries == 1 else 'tries'})")
             await asyncio.sleep(_wait(tries, asked_to_wait))

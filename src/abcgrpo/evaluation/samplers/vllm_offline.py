@@ -8,9 +8,9 @@ from transformers import AutoConfig
 
 from abcgrpo.errors import UserError
 from abcgrpo.evaluation.adapters import whole_model
-from abcgrpo.evaluation.samplers import prompt_tokens
 from abcgrpo.evaluation.sampling import Sample, Sampling
-from abcgrpo.tasks.prompts import Prompt
+from abcgrpo.tasks.prompts import Prompt, prompt_tokens
+from abcgrpo.tasks.sources import model_not_loaded
 
 
 class VLLMSampler:
@@ -31,7 +31,7 @@ class VLLMSampler:
         except ImportError as error:
             raise UserError(
                 f"vLLM cannot be imported ({error}). Install it (pip install 'abcgrpo[vllm]'; it needs a GPU), start a "
-                f"server of it elsewhere and name that with --server URL, or use --sampler transformers."
+                f"vLLM server elsewhere and give its --server URL, or use --sampler transformers."
             ) from error
         self.name = model
         self.sampling = sampling
@@ -39,9 +39,9 @@ class VLLMSampler:
             try:
                 dtype = AutoConfig.from_pretrained(whole).dtype
             except (OSError, ValueError) as error:
-                raise UserError(f"The model {model!r} cannot be loaded: {str(error).splitlines()[0]}") from error
+                raise model_not_loaded(model, error) from error
             self.dtype = str(dtype or "auto").removeprefix("torch.")
-            """Of the weights: the checkpoint's, or `auto`, vLLM's choice, where it names none."""
+            """Dtype of the weights: the checkpoint's, or `auto` (vLLM's choice) if it names none."""
             self._engine = self._vllm.LLM(model=whole, dtype=self.dtype, seed=sampling.seed)
             self._tokenizer = self._engine.get_tokenizer()
 

@@ -5,12 +5,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from rich.progress import TextColumn
 
-from abcgrpo.progress import bars, duration, read_progress
+from abcgrpo.progress import Display, bars, duration, read_progress
 
 
 @dataclass
@@ -23,7 +22,7 @@ class JobState:
     trains: bool
     """Whether there is a training run; if not, it is the base's evaluation."""
     started: float | None = None
-    """In seconds of `time.monotonic`."""
+    """Time in seconds of `time.monotonic`."""
     ended: float | None = None
     worked: bool = False
     """Whether there was anything left to do."""
@@ -80,7 +79,7 @@ def seconds_left(
     return (waiting * typical + sum(under_way)) / workers
 
 
-class Board:
+class Board(Display):
     """On a terminal, a bar per running job and one for all; elsewhere a line when a job starts, moves on or ends."""
 
     def __init__(self, states: Sequence[JobState], workers: int, earlier: Sequence[float] = ()) -> None:
@@ -93,17 +92,6 @@ class Board:
             self._all = self._bars.add_task("experiment", total=len(states), note="", left="")
             for state in states:
                 self._tasks[state.name] = self._bars.add_task(f"  {state.name}", visible=False, note="", left="")
-
-    def __enter__(self) -> Self:
-        if self._bars:
-            self._bars.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bars:
-            self._bars.stop()
 
     def show(self) -> dict[str, Any]:
         """Bring the display up to date; returns what it says of all jobs: `finished`, `jobs`, `seconds_left`."""

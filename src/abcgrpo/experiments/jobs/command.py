@@ -4,6 +4,9 @@ A command of one process is forked from one that has loaded them (Python's `mult
 which saves the 12 seconds of a core that a run's two commands take to load. It computes nothing, so that nothing is
 carried from one command to another. Several processes are started by torchrun or accelerate. On GPUs a command is
 started anew: CUDA does not outlive a fork, and loading is a small part of such a run.
+
+Each command has a session of its own: Ctrl-C and a terminal that closes reach the process that started it alone, which
+tells each command once. A second signal would end it before it has saved.
 """
 
 import multiprocessing
@@ -12,6 +15,7 @@ import runpy
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -20,6 +24,9 @@ from abcgrpo.training.shipped import launch_configuration
 
 LOADED = ("abcgrpo.cli", "abcgrpo.training.run", "abcgrpo.evaluation.results", "abcgrpo.evaluation.samplers.local")
 """What the fork server loads: all that `train` and `evaluate` need."""
+
+SECONDS_BETWEEN_LOOKS = 0.5
+"""Ray cancels a task between two instructions of Python: a wait without an end would not hear of it."""
 
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(list(LOADED))
@@ -33,7 +40,7 @@ class Command(Protocol):
         ...
 
     def terminate(self) -> None:
-        """Send SIGTERM; training saves where it stands first."""
+        """End it by SIGTERM: training saves where it stands first. A second time it ends at once."""
         ...
 
 
@@ -72,9 +79,9 @@ class _Forked:
         self._process.start()
 
     def wait(self) -> int:
-        self._process.join()
-        assert self._process.exitcode is not None
-        return self._process.exitcode
+        while (code := self._process.exitcode) is None:
+            self._process.join(SECONDS_BETWEEN_LOOKS)
+        return code
 
     def terminate(self) -> None:
         self._process.terminate()
@@ -82,6 +89,7 @@ class _Forked:
 
 def _run(arguments: list[str], variables: dict[str, str], directory: str, log: str) -> None:
     """In the new process: become the command."""
+    os.setsid()
     os.environ.clear()
     os.environ.update(variables)
     os.chdir(directory)
@@ -102,14 +110,25 @@ class _Launched:
         with log.open("a", encoding="utf-8") as output:
             # The other end of its input stays open as long as this process lives: `end_with_parent` waits for that.
             self._process = subprocess.Popen(
-                command, env=os.environ | variables, stdin=subprocess.PIPE, stdout=output, stderr=output
+                command,
+                env=os.environ | variables,
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
             )
+        assert self._process.stdin is not None
+        self._input = self._process.stdin
 
     def wait(self) -> int:
-        code = self._process.wait()
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+        while (code := self._process.poll()) is None:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(SECONDS_BETWEEN_LOOKS)
+        self._input.close()
         return code
 
     def terminate(self) -> None:
-        self._process.terminate()
+        """Ask the processes themselves by the end of their input; a launcher that is asked kills them after 30 s."""
+        if self._input.closed:
+            self._process.terminate()
+        self._input.close()

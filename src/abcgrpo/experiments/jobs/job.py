@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from abcgrpo.errors import UserError
+from abcgrpo.evaluation.options import EvaluationOptions
 from abcgrpo.experiments.jobs.command import Command, start
-from abcgrpo.experiments.specification import EvaluationPlan, Experiment, Resources
+from abcgrpo.experiments.specification import Experiment, Resources
 from abcgrpo.files import is_locked, read_json, write_json, write_yaml
 from abcgrpo.progress import ERROR_FILE, PROGRESS_FILE
 from abcgrpo.run_files import EVALUATED, EVALUATION, MANIFEST, PROGRESS, TRAINING, checkpoints_in
@@ -37,7 +38,7 @@ class Job:
     """What to train with; None for the base."""
     resources: Resources = field(default_factory=Resources)
     samples: int | None = None
-    """Of each question; None for as many as the experiment takes."""
+    """Samples of each question; None for the experiment's number."""
 
     @property
     def progress_file(self) -> Path:
@@ -69,6 +70,8 @@ class Worker:
     """The commands that run now."""
     graded_with: str = ""
     """See `Experiment.graded_with`: an evaluation that other code graded is not finished."""
+    stopped: bool = False
+    """Whether `stop` was called: what starts after it ends as well."""
 
     def do(self, job: Job, place: dict[str, str]) -> bool:
         """Train, unless that is done; then take the samples that are missing. Returns whether there was anything.
@@ -89,9 +92,9 @@ class Worker:
                 self.command(job, place, "train", str(job.directory / "recipe.yaml"))
                 worked = True
             models = [str(path) for path in checkpoints_in(job.training)]
-        finished, plan = job.directory / EVALUATED, self.experiment.evaluation
-        benchmarks, samples = self.experiment.benchmarks, job.samples or plan.samples
-        wanted = {"models": models, "benchmarks": benchmarks, "questions": plan.questions, "samples": samples}
+        finished, evaluation = job.directory / EVALUATED, self.experiment.evaluation
+        benchmarks, samples = self.experiment.benchmarks, job.samples or evaluation.samples
+        wanted = {"models": models, "benchmarks": benchmarks, "questions": evaluation.questions, "samples": samples}
         wanted |= {"graded_with": self.graded_with}
         known: dict[str, Any] = {"benchmarks": benchmarks[:1]} | (read_json(finished) if finished.exists() else {})
         if {name: known.get(name) for name in wanted} != wanted:
@@ -104,13 +107,13 @@ class Worker:
         return worked
 
     def stop(self) -> None:
-        """End the commands by SIGTERM: training saves where it stands first."""
+        """End the commands by SIGTERM: training saves where it stands first. A second time they end at once."""
+        self.stopped = True
         for command in list(self.running):
             command.terminate()
 
     def _evaluation_options(self, samples: int) -> list[str]:
-        plan: EvaluationPlan = self.experiment.evaluation.model_copy(update={"samples": samples})
-        values = plan.model_dump(exclude={"pass_at_k", "benchmark"})
+        values = self.experiment.evaluation.model_dump(include={*EvaluationOptions.model_fields}) | {"samples": samples}
         task, benchmarks = get_task(self.experiment.task), self.experiment.benchmarks
         grader = next(filter(None, (file_grader(name, task) for name in benchmarks)), None)
         rewards = ",".join(self.experiment.reward_funcs or ()) or None
@@ -127,6 +130,8 @@ class Worker:
         log = job.directory / "log.txt"
         started = start(job.resources, arguments, {PROGRESS_FILE: str(job.progress_file.absolute())} | place, log)
         self.running.add(started)
+        if self.stopped:
+            started.terminate()
         try:
             code = started.wait()
         except BaseException:  # cancelled: the command saves first
@@ -141,13 +146,13 @@ class Worker:
 
 
 def reason(code: int, error_file: Path) -> str:
-    """Why a command failed: in its own words, or by the signal that ended it."""
+    """Why a command failed: its own message, or the signal that ended it."""
     if error_file.exists():
         return f"failed: {error_file.read_text(encoding='utf-8', errors='replace').strip()}"
     if code < 0:
-        memory = "; the system does so where memory runs out" if -code == signal.SIGKILL else ""
+        memory = "; the system does this when memory runs out" if -code == signal.SIGKILL else ""
         return f"was ended by {signal.Signals(-code).name}{memory}"
-    return f"ended with exit code {code} and said no reason"
+    return f"ended with exit code {code} without a message"
 
 
 def _wait_for_others(job: Job) -> None:

@@ -1,12 +1,13 @@
 """The jobs of an experiment as tasks of Ray, on as many machines as its cluster has.
 
-Every job is a command that can be killed at any moment and goes on exactly. So a task whose machine is lost is tried
+Every job is a command that can be killed at any moment and resumes exactly. So a task whose machine is lost is tried
 again by Ray on another one, and goes on from the last state of its run. All machines read and write the same directory.
 """
 
 import logging
 import os
 import secrets
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +34,7 @@ def connect(address: str) -> None:
     """
     if ray.is_initialized():
         return
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError) as error:
@@ -40,6 +42,8 @@ def connect(address: str) -> None:
             f"There is no Ray cluster at {address!r}: {str(error).splitlines()[0]} Start one with "
             f"`ray start --head`, and `ray start --address=HEAD:6379` on every other machine."
         ) from error
+    finally:
+        signal.signal(signal.SIGTERM, on_sigterm)  # Ray puts its own there, which ends with another exit code
 
 
 def options(resources: Resources) -> dict[str, Any]:
@@ -59,11 +63,16 @@ def require_placeable(jobs: list[Job]) -> None:
         asked = options(job.resources)
         wanted = {"CPU": asked["num_cpus"], "GPU": asked["num_gpus"], "memory": asked.get("memory", 0)}
         if not any(all(machine.get(name, 0) >= value for name, value in wanted.items()) for machine in machines):
-            have = "; ".join(f"{m.get('CPU', 0):g} CPUs and {m.get('GPU', 0):g} GPUs" for m in machines)
+            have = "; ".join(map(_in_words, machines))
             raise UserError(
-                f"{job.name} asks for {wanted['CPU']} CPUs and {wanted['GPU']} GPUs on one machine, which none of the "
-                f"cluster has ({have}): change `resources`."
+                f"{job.name} asks for {_in_words(wanted)} on one machine, which none of the cluster has ({have}): "
+                f"change `resources`."
             )
+
+
+def _in_words(machine: dict[str, float]) -> str:
+    memory = f"{machine.get('memory', 0) / 2**30:.4g} GiB of memory"
+    return f"{machine.get('CPU', 0):g} CPUs, {machine.get('GPU', 0):g} GPUs and {memory}"
 
 
 def require_shared(directory: Path) -> None:
@@ -137,7 +146,7 @@ def run_jobs(worker: Worker, jobs: list[Job], watch: Callable[[dict[str, bool | 
     waiting = list(tasks)
     try:
         while waiting:
-            done, waiting = ray.wait(waiting, num_returns=len(waiting), timeout=0.5)
+            done, waiting = ray.wait(waiting, num_returns=len(waiting), timeout=0)
             for each in done:
                 name = tasks[each].name
                 try:
@@ -148,6 +157,7 @@ def run_jobs(worker: Worker, jobs: list[Job], watch: Callable[[dict[str, bool | 
                 if error:
                     failures[name] = error
             watch(ended)
+            time.sleep(0.5)  # here, since Ray makes another exit code of a SIGTERM that comes while it waits
     except BaseException:
         for each in waiting:
             ray.cancel(each, force=False)

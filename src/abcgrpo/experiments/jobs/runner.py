@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -45,7 +45,7 @@ from abcgrpo.run_files import (
 )
 
 FIRST_SAMPLES = 16
-"""Of the base, to each question, before training begins."""
+"""Answers of the base to each question before training begins."""
 
 
 @dataclass
@@ -93,8 +93,8 @@ class ExperimentRunner:
     def run(self, ray_address: str | None = None) -> dict[str, str]:
         """Do what is not done yet, several jobs at a time. Returns what went wrong, by the names of the jobs.
 
-        A job that fails does not stop the others. SIGTERM stops all; training runs save where they stand first, as
-        they do on Ctrl-C, which reaches them by itself.
+        A job that fails does not stop the others. SIGTERM and Ctrl-C stop all; training runs save where they stand
+        first. A second signal stops them at once.
 
         Args:
             ray_address: of the Ray cluster that does the jobs; None for this machine.
@@ -103,7 +103,7 @@ class ExperimentRunner:
             UserError: another process runs this experiment, or no machine can do one of its jobs.
         """
         self.output.mkdir(parents=True, exist_ok=True)
-        before = signal.signal(signal.SIGTERM, self._stop)
+        before = signal.signal(signal.SIGTERM, _exit)
         try:
             with locked(self.output, f"Another process is running the experiment in {self.output}."):
                 run = self._prepared_on_ray(ray_address) if ray_address else self._prepared_here()
@@ -123,10 +123,6 @@ class ExperimentRunner:
             self._history.append(entry | {"changes": self.changes})
         recorded = self.experiment.model_dump(mode="json") | {GRADED_WITH: self.experiment.graded_with}
         write_json(self.output / EXPERIMENT, recorded | {HISTORY: self._history})
-
-    def _stop(self, number: int, frame: FrameType | None) -> None:
-        self.worker.stop()
-        raise SystemExit(128 + number)
 
     def _look_at_the_base(self, run: Callable[[list[Job]], dict[str, str]]) -> None:
         """Take the base's first samples before anything is trained, and say so if no training can come of them.
@@ -182,8 +178,17 @@ class ExperimentRunner:
                 board.show()
             except BaseException:
                 pool.shutdown(cancel_futures=True, wait=False)
+                self._stop(futures)
                 raise
         return failures
+
+    def _stop(self, futures: list[Future]) -> None:
+        self.worker.stop()
+        while not all(future.done() for future in futures):
+            try:
+                time.sleep(0.1)
+            except (KeyboardInterrupt, SystemExit):
+                self.worker.stop()
 
     def _prepared_on_ray(self, address: str) -> Callable[[list[Job]], dict[str, str]]:
         from abcgrpo.experiments.jobs import on_ray
@@ -215,3 +220,7 @@ class ExperimentRunner:
     def durations(self) -> list[tuple[float, float]]:
         """Seconds of training and of evaluation of every job that is finished."""
         return seconds_of_finished(self.jobs)
+
+
+def _exit(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)

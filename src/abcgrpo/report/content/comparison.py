@@ -55,7 +55,8 @@ def comparison_sentences(records: Records, comparisons: list[dict[str, Any]]) ->
     if not family:
         return []
     baseline, *others = records.planned_arms
-    sentences = [headline(family, baseline), *(each["sentence"] for each in family)]
+    told_apart_first = sorted(family, key=lambda each: each["verdict"] == "inconclusive")
+    sentences = [headline(family, baseline), *(each["sentence"] for each in told_apart_first)]
     for benchmark in records.settings:
         compared = {each["arm"] for each in family if each["benchmark"] == benchmark}
         sentences += [
@@ -123,9 +124,7 @@ def headline(family: list[dict[str, Any]], baseline: str) -> str:
     }
     left = len(family) - sum(map(len, found.values()))
     if not found:
-        return (
-            f"Nothing is shown to be better or worse than {baseline}: all {len(family)} comparisons are inconclusive."
-        )
+        return f"No arm is shown to be better or worse than {baseline}: all {len(family)} comparisons are inconclusive."
     parts = [f"{verdict} than {baseline}: {', '.join(sides)}" for verdict, sides in found.items()]
     rest = f"; inconclusive: {left} of {len(family)} comparisons" if left else ""
     sentence = "; ".join(parts) + rest

@@ -2,23 +2,22 @@
 
 from typing import Any
 
-from abcgrpo.report.content.runs import rule_of
-from abcgrpo.report.content.shadow import shadow_figures
-from abcgrpo.report.reading.records import Records
+from abcgrpo.report.reading.records import Records, arm_label
 from abcgrpo.report.wording import listed, metric_title
 
 
-def conditions(records: Records, comparisons: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """What can be said of an experiment's conditions; None where it has none, or nothing was compared.
+def conditions(records: Records, comparisons: list[dict[str, Any]], arms: dict[str, Any]) -> dict[str, Any] | None:
+    """What can be said of an experiment's conditions; None if it has none, or nothing was compared.
 
     - `names`: in the experiment's order.
     - `sentences`: under which conditions arms are told apart; and whether the conditions could have shown anything.
     - `gradient`: by condition, the largest share of the gradient's mass by which a rule that was measured beside the
-      baseline's differs from it (`shadow.shadow_figures`); None where it was not logged.
+      baseline's differs from it (`shadow.shadow_summary`); None if it was not logged.
 
     Args:
         records: what runs have left.
         comparisons: as `compare_arms` gives them.
+        arms: those of `report.json`.
     """
     family = [each for each in comparisons if each["in_family"] and each["condition"] is not None]
     if not family:
@@ -27,12 +26,12 @@ def conditions(records: Records, comparisons: list[dict[str, Any]]) -> dict[str,
     baseline = family[0]["baseline"]
     gradient = {}
     for name in names:
-        figures = shadow_figures(records.under(name).get(baseline, []))
-        gradient[name] = figures and figures["furthest"]
-    return {"names": names, "sentences": _sentences(records, family, names), "gradient": gradient}
+        shadow = arms[arm_label(baseline, name)]["shadow"]
+        gradient[name] = shadow and shadow["furthest"]
+    return {"names": names, "sentences": _sentences(family, names, arms), "gradient": gradient}
 
 
-def _sentences(records: Records, family: list[dict[str, Any]], names: list[str]) -> list[str]:
+def _sentences(family: list[dict[str, Any]], names: list[str], arms: dict[str, Any]) -> list[str]:
     baseline = family[0]["baseline"]
     told_apart = {
         name: found
@@ -51,7 +50,7 @@ def _sentences(records: Records, family: list[dict[str, Any]], names: list[str])
         ]
         if others := [name for name in names if name not in told_apart]:
             sentences.append(f"Under {listed(others)} no arm is told apart from {baseline}.")
-    return [*sentences, *_uninformative(records, family, names[-1])]
+    return [*sentences, *_uninformative(family, names[-1], arms)]
 
 
 def _in_words(found: list[dict[str, Any]]) -> str:
@@ -70,14 +69,18 @@ def _in_words(found: list[dict[str, Any]]) -> str:
     return "; ".join(parts)
 
 
-def _uninformative(records: Records, family: list[dict[str, Any]], last: str) -> list[str]:
-    """A control: where an arm without any bound is not told apart under the last condition, no bound can be judged."""
+def _uninformative(family: list[dict[str, Any]], last: str, arms: dict[str, Any]) -> list[str]:
+    """A control: where an arm without any bound is not told apart under the last condition, no bound can be judged.
+
+    If another arm is told apart there, what stays open is whether the baseline's own bound does anything.
+    """
+    under_last = [each for each in family if each["condition"] == last]
+    told_apart = any(each["verdict"] != "inconclusive" for each in under_last)
+    baseline = family[0]["baseline"]
+    conclusion = f"what {baseline}'s own bound does is not known" if told_apart else "the conditions are uninformative"
     return [
-        f"Under {last} even {arm}, which bounds nothing, is not told apart from {each['baseline']}: the conditions are "
-        f"uninformative about bounds."
-        for arm in dict.fromkeys(each["arm"] for each in family)
-        if (rule_of(records.under(last).get(arm, [])) or {}).get("name") == "open"
-        and (found := [each for each in family if (each["arm"], each["condition"]) == (arm, last)])
-        for each in found[:1]
-        if all(other["verdict"] == "inconclusive" for other in found)
+        f"Under {last} even {arm}, which bounds nothing, is not told apart from {baseline}: {conclusion}."
+        for arm in dict.fromkeys(each["arm"] for each in under_last)
+        if (arms.get(arm_label(arm, last), {}).get("rule") or {}).get("name") == "open"
+        and all(each["verdict"] == "inconclusive" for each in under_last if each["arm"] == arm)
     ]

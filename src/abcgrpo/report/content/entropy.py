@@ -20,7 +20,7 @@ def entropies_at_end(records: Records) -> list[dict[str, Any]]:
 
 
 def entropy_sentence(found: list[dict[str, Any]]) -> str | None:
-    """The verdicts on the entropy in one sentence; None where no p-value could be had."""
+    """The verdicts on the entropy in one sentence; None if no p-value could be had."""
     tested = [each for each in found if each["p_value_holm"] is not None]
     if not tested:
         return None

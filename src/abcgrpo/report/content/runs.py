@@ -31,7 +31,7 @@ def _task_name(task: Any) -> str:
 
 
 def recipe_of(runs: list[RunRecord]) -> dict[str, Any] | None:
-    """What an arm is trained with, without the fields of a single run; None where no manifest tells."""
+    """What an arm is trained with, without the fields of a single run; None if no manifest tells."""
     manifest = next((run.manifest for run in runs if run.manifest), None)
     if manifest is None:
         return None
@@ -56,7 +56,7 @@ def rule_curves(by_arm: dict[str, list[RunRecord]]) -> dict[str, dict[str, Any]]
 
 
 def configuration(by_arm: dict[str, list[RunRecord]]) -> dict[str, dict[str, Any]]:
-    """The fields of the recipe in which arms differ, each with its value by arm (None where the default is taken)."""
+    """The fields of the recipe in which arms differ, each with its value by arm (None if the default is taken)."""
     recipes = {arm: recipe for arm, runs in by_arm.items() if (recipe := recipe_of(runs)) is not None}
     names = sorted({name for recipe in recipes.values() for name in recipe})
     values = {name: {arm: recipe.get(name) for arm, recipe in recipes.items()} for name in names}

@@ -31,7 +31,7 @@ def benchmarks(records: Records) -> dict[str, dict[str, Any]]:
 
 
 def clusters_of(records: Records, benchmark: str) -> list[str] | None:
-    """The clusters that a benchmark's questions are in; None where it names none."""
+    """The clusters that a benchmark's questions are in; None if it names none."""
     return _measured(records, benchmark)[0].evaluation.clusters
 
 
@@ -48,7 +48,7 @@ def arm_scores(records: Records, runs: list[RunRecord]) -> dict[str, Any]:
 
 
 def scores(measured: list[Measured], shares: dict[str, Shares]) -> dict[str, Any] | None:
-    """By metric: value, low and high over questions of the mean over seeds; each seed's value; cut short and length."""
+    """By metric: value, low and high over questions of the mean over seeds; each seed's value; truncated and length."""
     if not measured:
         return None
     found: dict[str, Any] = {}

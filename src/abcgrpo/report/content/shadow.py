@@ -16,14 +16,14 @@ PLACES = ("all", *QUADRANTS)
 TRAINED = "trained"
 """What the rule that is trained is called beside the others."""
 MOST_POINTS = 48
-"""Of a line: longer courses are means of equal stretches."""
+"""Points of a line: longer courses are means of equal stretches."""
 HARDLY, SOMEWHAT = 0.01, 0.1
 """Shares of the gradient's mass: below the first another rule mattered hardly, below the second somewhat, else much.
 Words for a size, and no test: whether answers become better or worse is what arms and seeds are for."""
 
 
-def shadow_figures(runs: list[RunRecord]) -> dict[str, Any] | None:
-    """Means over all logged steps and seeds of an arm; None where its runs logged no shadow rules.
+def shadow_summary(runs: list[RunRecord]) -> dict[str, Any] | None:
+    """Means over all logged steps and seeds of an arm; None if its runs logged no shadow rules.
 
     - `removed.<rule>`: `all` and `q1` … `q4`, shares of the gradient's mass.
     - `distance.<rule>.<rule>`: symmetric, the share of that mass in which two rules differ.
@@ -80,22 +80,22 @@ def _names(runs: list[RunRecord]) -> list[tuple[str, str, str]]:
     )
 
 
-def shadow_sentence(arm: str, runs: list[RunRecord], figures: dict[str, Any] | None) -> str | None:
+def shadow_sentence(arm: str, runs: list[RunRecord], summary: dict[str, Any] | None) -> str | None:
     """What the measured rules would have changed in an arm's runs, or what its clip events allow; None without both.
 
     Args:
         arm: its name.
         runs: of the arm.
-        figures: their `shadow_figures`.
+        summary: their `shadow_summary`.
     """
-    if figures is None:
+    if summary is None:
         return _bound(arm, runs)
-    if figures["furthest"] is None:
+    if summary["furthest"] is None:
         return None
-    if figures["furthest"] == 0:
+    if summary["furthest"] == 0:
         return f"{arm}: no. No ratio left 1, as with one mini-batch per rollout, where no rule acts."
-    answer = f"{arm}: {_answer(figures['furthest'])}."
-    distance = figures["distance"]
+    answer = f"{arm}: {_answer(summary['furthest'])}."
+    distance = summary["distance"]
     if TRAINED not in distance:
         one, other = max(
             ((one, other) for one, other in combinations(distance, 2) if distance[one].get(other) is not None),
@@ -107,7 +107,7 @@ def shadow_sentence(arm: str, runs: list[RunRecord], figures: dict[str, Any] | N
         )
     apart = {rule: value for rule, value in distance[TRAINED].items() if value is not None}
     furthest, nearest = max(apart, key=lambda rule: apart[rule]), min(apart, key=lambda rule: apart[rule])
-    own = figures["removed"][TRAINED]["all"]
+    own = summary["removed"][TRAINED]["all"]
     return (
         f"{answer} Its rule removed {two_digits(own)} of the gradient's mass, as a mean over its steps. Of the rules "
         f"measured beside it {furthest} would have changed the most, {two_digits(apart[furthest])} of that mass, and "
@@ -128,10 +128,10 @@ def _bound(arm: str, runs: list[RunRecord]) -> str | None:
     total = two_digits(sum(known.values()))
     names = ", ".join(name.upper() for name in known)
     unknown = [name.upper() for name in QUADRANTS if name not in known]
-    rest = f" Of {' and '.join(unknown)} the log says nothing." if unknown else ""
+    rest = f" The log has no data for {' and '.join(unknown)}." if unknown else ""
     return (
-        f"{arm}: {total} of its tokens left 0.8 … 1.2 in {names}. At these bounds no rule that acts there could have "
-        f"weighed more tokens otherwise; how much gradient they carried is not in the log.{rest}"
+        f"{arm}: {total} of its tokens left 0.8 … 1.2 in {names}. At these bounds a rule that acts there could have "
+        f"changed the weight of these tokens only; how much gradient they carried is not in the log.{rest}"
     )
 
 

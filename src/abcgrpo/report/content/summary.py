@@ -6,7 +6,7 @@ from typing import Any
 from abcgrpo.comparison.compare import RULE
 from abcgrpo.comparison.logged import LOGGED_RULE
 from abcgrpo.evaluation.clusters import in_words
-from abcgrpo.evaluation.results import suspicions
+from abcgrpo.evaluation.results import suspicion_of_training, suspicions
 from abcgrpo.report.content.comparison import base_sentences, compare_arms, comparison_sentences
 from abcgrpo.report.content.conditions import conditions
 from abcgrpo.report.content.entropy import entropies_at_end, entropy_sentence
@@ -14,23 +14,23 @@ from abcgrpo.report.content.frontier import frontiers
 from abcgrpo.report.content.runs import about, configuration, manifests, rule_of
 from abcgrpo.report.content.samples import samples
 from abcgrpo.report.content.scores import arm_scores, base_scores, benchmarks, clusters_of, score_series
-from abcgrpo.report.content.shadow import shadow_figures, shadow_sentence, shadow_series
+from abcgrpo.report.content.shadow import shadow_sentence, shadow_series, shadow_summary
 from abcgrpo.report.content.tokens import recorded_responses
-from abcgrpo.report.content.training import arm_figures, arm_series, log_notes, metrics_not_read, ratios
+from abcgrpo.report.content.training import arm_metrics, arm_series, log_notes, metrics_not_read, ratios
 from abcgrpo.report.reading.records import Measured, Records, RunRecord
 
 SCHEMA = 2
-"""Of `report.json`; raised when a key changes its meaning. docs/report.md has the schema."""
+"""Version of `report.json`; raised when a key changes its meaning. docs/report.md has the schema."""
 
 
 def summarize(records: Records) -> dict[str, Any]:
     """Everything that the report says; docs/report.md has the schema. Shares are fractions of 1."""
     by_arm = records.by_arm
     arms: dict[str, Any] = {
-        arm: arm_figures(runs)
+        arm: arm_metrics(runs)
         | {
             "rule": rule_of(runs),
-            "shadow": (shadow := shadow_figures(runs)),
+            "shadow": (shadow := shadow_summary(runs)),
             "another_rule": shadow_sentence(arm, runs, shadow),
             "evaluation": arm_scores(records, runs) or None,
         }
@@ -50,7 +50,7 @@ def summarize(records: Records) -> dict[str, Any]:
         "entropy_at_end": (entropies := entropies_at_end(records)),
         "entropy_rule": LOGGED_RULE,
         "comparisons": (compared := compare_arms(records)),
-        "conditions": conditions(records, compared),
+        "conditions": conditions(records, compared, arms),
         "frontier": (frontier := frontiers(records, records.level)),
         "verdict_rule": RULE,
         "series": {
@@ -85,7 +85,7 @@ def _verdict(summary: dict[str, Any]) -> list[str]:
     sentences = []
     if not summary["benchmarks"]:
         sentences.append(
-            "No verdict on accuracy: these are training logs, without an evaluation. They tell how training went, not "
+            "No verdict on accuracy: these are training logs, without an evaluation. They show how training went, not "
             "which arm answers better."
         )
     reference = summary["reference"]
@@ -118,19 +118,25 @@ def _notes(records: Records) -> list[str]:
             )
         notes.append(f"{name}: {in_words(benchmark['questions'], clusters_of(records, name))}")
         if records.shares is None and samples in records.pass_at_k:
-            notes.append(f"Pass@{samples} uses all samples at once: it is no more than whether any of them was right.")
+            notes.append(f"Pass@{samples} uses all samples at once: it only says whether any of them was right.")
     if notes:
-        notes.append("Intervals of single arms are 95% and over questions: what other questions would have changed.")
+        notes.append("Intervals of single arms are 95%, over questions: they cover other questions of the same kind.")
     logged = any(run.metrics for run in records.runs)
     return notes + (log_notes(records.by_arm) if logged else [])
 
 
 def _warnings(records: Records) -> list[str]:
-    """What makes evaluations say little; each warning once, with the models that it is of."""
-    measured = [("the base", records.base), *((run.label, _last(run, records)) for run in records.runs)]
+    """What makes evaluations and training logs say little; each warning once, with the models that it is of."""
     found: dict[tuple[str, str], list[str]] = {}
-    for label, by_benchmark in measured:
+
+    def evaluated(label: str, by_benchmark: dict[str, Measured], trained: bool) -> None:
         for name, each in by_benchmark.items():
-            for warning in suspicions(each.evaluation):
-                found.setdefault((name, warning), []).append(label)
-    return [f"{', '.join(dict.fromkeys(labels))} on {name}: {warning}" for (name, warning), labels in found.items()]
+            for warning in suspicions(each.evaluation, trained):
+                found.setdefault((f" on {name}", warning), []).append(label)
+
+    evaluated("the base", records.base, trained=False)
+    for run in records.runs:
+        evaluated(run.label, _last(run, records), trained=True)
+        if warning := suspicion_of_training(run.metrics.get("reward", {}).values()):
+            found.setdefault(("", warning), []).append(f"{run.label}, seed {run.seed}")
+    return [f"{', '.join(dict.fromkeys(labels))}{where}: {warning}" for (where, warning), labels in found.items()]

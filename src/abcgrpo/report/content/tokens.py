@@ -9,7 +9,7 @@ from abcgrpo.files import read_json_lines
 from abcgrpo.report.reading.records import RunRecord
 
 RESPONSES = 3
-"""Of each arm."""
+"""Responses shown of each arm."""
 LONGEST = 800
 """Tokens of a response that are shown."""
 LISTS = ("tokens", "own", "advantages", "ratios", "events", "clipped", "prefix_gain")

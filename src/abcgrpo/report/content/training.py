@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from abcgrpo.event_shares import QUADRANTS
-from abcgrpo.report.reading.logs import Series
 from abcgrpo.report.reading.logs.names import MASS, OTHER_NAMES
 from abcgrpo.report.reading.quadrants import SOURCES, clip_shares_of
 from abcgrpo.report.reading.records import RunRecord
@@ -17,16 +16,16 @@ DRAWN = ("entropy", "reward", LENGTH, ZERO_VARIANCE, *(f"clip/{quadrant}" for qu
 """The metrics that have panels, or a place in the table of the arms."""
 
 
-def arm_figures(runs: list[RunRecord]) -> dict[str, Any]:
-    """What the logs say of an arm: means over seeds, and each seed's own under `per_seed`. None where not logged."""
+def arm_metrics(runs: list[RunRecord]) -> dict[str, Any]:
+    """What the logs say of an arm: means over seeds, and each seed's own under `per_seed`. None if not logged."""
     shares = {run.seed: clip_shares_of(run.metrics) for run in runs}
     return {
         "seeds": [run.seed for run in runs],
         "steps": max(run.steps for run in runs),
-        "entropy": _figures(runs, "entropy"),
-        "reward": _figures(runs, "reward"),
-        "response_length": _figures(runs, LENGTH),
-        "zero_variance_fraction": _figures(runs, ZERO_VARIANCE),
+        "entropy": _statistics(runs, "entropy"),
+        "reward": _statistics(runs, "reward"),
+        "response_length": _statistics(runs, LENGTH),
+        "zero_variance_fraction": _statistics(runs, ZERO_VARIANCE),
         "clip_share": {quadrant: mean(found[quadrant] for found, _ in shares.values()) for quadrant in QUADRANTS}
         | {
             "steps_with_events": sum(steps for _, steps in shares.values()),
@@ -36,14 +35,14 @@ def arm_figures(runs: list[RunRecord]) -> dict[str, Any]:
             quadrant: mean(_mean(run.metrics.get(f"clip/{quadrant}")) for run in runs) for quadrant in QUADRANTS
         },
         "metrics": {
-            name: {"first": figures["first"], "final": figures["final"], "mean": figures["mean"]}
+            name: {"first": statistics["first"], "final": statistics["final"], "mean": statistics["mean"]}
             for name in sorted({name for run in runs for name in run.metrics})
-            for figures in [_figures(runs, name)]
+            for statistics in [_statistics(runs, name)]
         },
     }
 
 
-def _figures(runs: list[RunRecord], metric: str) -> dict[str, Any]:
+def _statistics(runs: list[RunRecord], metric: str) -> dict[str, Any]:
     """First, last logged and mean value of a metric, over the seeds that have it."""
 
     def over_seeds(pick: Callable[[dict[int, float]], float | None]) -> float | None:
@@ -97,7 +96,7 @@ def log_notes(by_arm: dict[str, list[RunRecord]]) -> list[str]:
     for arm, steps in ends.items():
         if len(steps) > 1:
             listed = ", ".join(map(str, steps))
-            notes.append(f"{arm}: the seeds' logs end at steps {listed}; means go on with the seeds that do.")
+            notes.append(f"{arm}: the seeds' logs end at steps {listed}; later means use the seeds that continue.")
     if len({steps[-1] for steps in ends.values()}) > 1:
         listed = ", ".join(f"{arm} {steps[-1]}" for arm, steps in ends.items())
         notes.append(f"The arms' logs end at different steps ({listed}): final values are not of the same step.")
@@ -108,8 +107,8 @@ def log_notes(by_arm: dict[str, list[RunRecord]]) -> list[str]:
     without = [arm for arm, runs in by_arm.items() if not any(f"clip/{q}" in r.metrics for r in runs for q in ("q2",))]
     if without:
         notes.append(
-            f"The log of {', '.join(without)} does not tell clip events of all four quadrants, so their shares are not "
-            f"known (which is not 0)."
+            f"The log of {', '.join(without)} does not separate the clip events of all four quadrants, so their "
+            f"shares are not known (which is not 0)."
         )
     return notes
 
@@ -139,7 +138,7 @@ def thinned(steps: np.ndarray, values: np.ndarray, most: int) -> tuple[np.ndarra
 
 
 def mean(values: Iterable[float | None]) -> float | None:
-    """The mean of the values that are there; None where none is."""
+    """The mean of the values that are there; None if none is."""
     present = [value for value in values if value is not None]
     return float(np.mean(present)) if present else None
 
@@ -154,12 +153,3 @@ def _final(series: dict[int, float]) -> float | None:
 
 def _mean(series: dict[int, float] | None) -> float | None:
     return mean(series.values()) if series else None
-
-
-def table(runs: list[RunRecord]) -> Iterable[tuple[str, int, int, str, float]]:
-    """Everything that was logged, as rows (arm, seed, step, metric, value)."""
-    for run in runs:
-        metrics: Series = run.metrics
-        for metric, series in metrics.items():
-            for step, value in series.items():
-                yield run.label, run.seed, step, metric, value

@@ -74,11 +74,11 @@ def condition_panels(comparisons: list[dict[str, Any]]) -> list[Panel]:
 def _by_condition(arms: list[str], rows: list[dict[str, Any]]) -> Drawing:
     conditions = list(dict.fromkeys(row["condition"] for row in rows))
     chart = shown(alt.Chart(alt.Data(values=rows)))
-    x = alt.X("condition:N", title=None, scale=alt.Scale(domain=conditions), axis=alt.Axis(labelAngle=0))
+    slanted = alt.Axis(labelAngle=-20, labelLimit=200)  # names of conditions are long
+    x = alt.X("condition:N", title=None, scale=alt.Scale(domain=conditions), axis=slanted)
     offset = alt.XOffset("arm:N", sort=arms)
-    percent = alt.Axis(format="+.1~%", tickCount=6)
     zero = alt.Chart(alt.Data(values=[{"difference": 0}])).mark_rule(opacity=0.6, color="#888").encode(y="difference:Q")
-    y = alt.Y("low:Q", title="difference in points", axis=percent)
+    y = alt.Y("low:Q", title="difference in points", axis=_points())
     interval = chart.mark_rule(strokeWidth=2).encode(x=x, xOffset=offset, y=y, y2="high:Q", color=colour(arms))
     tooltip = [
         alt.Tooltip("arm:N"),
@@ -92,6 +92,10 @@ def _by_condition(arms: list[str], rows: list[dict[str, Any]]) -> Drawing:
     return alt.layer(zero, interval.add_params(picked()), point).add_params(hidden())
 
 
+def _points() -> alt.Axis:
+    return alt.Axis(labelExpr="format(100 * datum.value, '+.1~f')", tickCount=6)
+
+
 def _forest(arms: list[str], rows: list[dict[str, Any]]) -> Drawing:
     metrics = list(dict.fromkeys(row["metric"] for row in rows))
     chart = shown(alt.Chart(alt.Data(values=rows)))
@@ -100,10 +104,9 @@ def _forest(arms: list[str], rows: list[dict[str, Any]]) -> Drawing:
     ends = [0.0, *(row[end] for row in rows for end in ("low", "high", "difference") if row[end] is not None)]
     span = alt.Scale(domain=[min(ends), max(ends)], nice=True)
     offset = alt.YOffset("arm:N", sort=arms)
-    percent = alt.Axis(format="+.1~%", tickCount=6)
     zero = alt.Chart(alt.Data(values=[{"difference": 0}])).mark_rule(opacity=0.6, color="#888").encode(x="difference:Q")
     interval = chart.mark_rule(strokeWidth=2).encode(
-        x=alt.X("low:Q", title="difference in points", axis=percent, scale=span),
+        x=alt.X("low:Q", title="difference in points", axis=_points(), scale=span),
         x2="high:Q",
         y=y,
         yOffset=offset,

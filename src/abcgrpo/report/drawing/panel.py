@@ -8,7 +8,7 @@ import altair as alt
 from abcgrpo.report.drawing.style import HEIGHT, WIDTH, colour, shown
 
 TARGETS = 60
-"""Of a line: points that the pointer can meet. They are not seen."""
+"""Invisible points of a line, which the pointer can meet."""
 
 Drawing = alt.Chart | alt.LayerChart | alt.FacetChart
 """What Altair calls a chart; which of them only it knows."""
@@ -25,7 +25,7 @@ class Panel:
     chart: Drawing
     height: int = HEIGHT
     extent: tuple[float, float] | None = None
-    """Of the x axis, where it can be zoomed."""
+    """Limits of the x axis, if it can be zoomed."""
 
     def specification(self) -> dict[str, Any]:
         """Vega-Lite, with the title in it."""

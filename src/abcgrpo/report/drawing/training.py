@@ -12,7 +12,9 @@ from abcgrpo.report.drawing.style import colour, dash, hidden, picked, shown, zo
 from abcgrpo.run_files import ZERO_VARIANCE
 
 MOST_POINTS = 240
-"""Of a line: longer logs are drawn as means of equal stretches."""
+"""Points of an arm's line: longer logs are drawn as means of equal stretches."""
+MOST_POINTS_OF_A_SEED = 60
+"""Points of the thin line of one seed among several: two for each stretch that its running mean covers."""
 SMOOTHED_PART = 30
 """A running mean covers this part of the run: one thirtieth."""
 
@@ -49,7 +51,7 @@ def _logged(summary: dict[str, Any], metric: str, title: str, axis: str, name: s
         for seed in seeds:
             own = [(point["step"], point["seeds"][seed]) for point in points if seed in point["seeds"]]
             at, of = np.array(own).T
-            faint_rows += _line(at, running_mean(of, window), arm, seed)
+            faint_rows += _line(at, running_mean(of, window), arm, seed, most=MOST_POINTS_OF_A_SEED)
         if not seeds and window > 1:
             faint_rows += _line(steps, values, arm, "logged")
     if not mean_rows:
@@ -83,11 +85,13 @@ def running_mean(values: np.ndarray, window: int) -> np.ndarray:
     )
 
 
-def _line(steps: np.ndarray, values: np.ndarray, arm: str, seed: str | None = None) -> list[dict[str, Any]]:
+def _line(
+    steps: np.ndarray, values: np.ndarray, arm: str, seed: str | None = None, *, most: int = MOST_POINTS
+) -> list[dict[str, Any]]:
     """Rows of a line, thinned to a number that a page can draw."""
     rows = [
         {"arm": arm, "step": int(step), "value": float(f"{value:.6g}")}
-        for step, value in zip(*thinned(steps, values, MOST_POINTS), strict=True)
+        for step, value in zip(*thinned(steps, values, most), strict=True)
     ]
     return rows if seed is None else [row | {"seed": seed} for row in rows]
 

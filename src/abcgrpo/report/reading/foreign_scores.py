@@ -30,7 +30,7 @@ RIGHT = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}
 
 
 class Row(NamedTuple):
-    """So many right answers to a question, or one score of it (`answers` is 1)."""
+    """The number of right answers to a question, or one score of it (`answers` is 1)."""
 
     arm: str
     seed: int
@@ -159,7 +159,7 @@ def _csv_rows(path: Path) -> Iterator[Row]:
     if counted and "score" in columns:
         raise UserError(f"{path} has score beside correct and n: leave one of them out.")
     if unknown := [name for name in columns if name not in (*REQUIRED, *OPTIONAL)]:
-        raise UserError(f"{path}: columns that have no meaning here: {', '.join(map(str, unknown))}. Leave them out.")
+        raise UserError(f"{path}: unknown columns: {', '.join(map(str, unknown))}. Leave them out.")
     empty = True
     for number, row in enumerate(reader, start=2):
         where, empty = f"{path}, line {number}", False
@@ -171,7 +171,7 @@ def _csv_rows(path: Path) -> Iterator[Row]:
         seed = _whole(row["seed"], f"{where}: seed")
         yield Row(row["arm"], seed, benchmark, row["question"], cluster, float(score), answers)
     if empty:
-        raise UserError(f"{path} holds no row.")
+        raise UserError(f"{path} has no rows.")
 
 
 def _inspect_scores(path: Path) -> Iterable[tuple[str, Any]]:
@@ -185,8 +185,8 @@ def _inspect_scores(path: Path) -> Iterable[tuple[str, Any]]:
         raise UserError(f"{path} cannot be read: {error}.") from None
     except (ValueError, KeyError, TypeError, AttributeError, StopIteration) as error:
         raise UserError(
-            f"{path} is no scored log of inspect-ai in JSON ({type(error).__name__}: {error}). A log in the .eval form "
-            f"is converted with: inspect log convert --to json --output-dir converted LOGS"
+            f"{path} is not a scored log of inspect-ai in JSON ({type(error).__name__}: {error}). A log in the .eval "
+            f"form is converted with: inspect log convert --to json --output-dir converted LOGS"
         ) from None
 
 
@@ -200,15 +200,15 @@ def _lighteval_scores(path: Path) -> Iterable[tuple[str, Any]]:
             yield str(row["doc"]["id"]), next(value for value in metrics.values() if value is not None)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration) as error:
         raise UserError(
-            f"{path} is no details file of lighteval ({type(error).__name__}: {error}): it should be a .parquet file "
-            f"with the columns doc and metric, as --save-details writes it."
+            f"{path} is not a details file of lighteval ({type(error).__name__}: {error}): it should be a .parquet "
+            f"file with the columns doc and metric, as --save-details writes it."
         ) from None
 
 
 def _unit(value: Any, where: str) -> float:
     number = _number(value)
     if number is None or not 0 <= number <= 1:
-        raise UserError(f"{where}: the score {value!r} is no number from 0 to 1, higher being better.")
+        raise UserError(f"{where}: the score {value!r} is not a number from 0 to 1, higher being better.")
     return number
 
 

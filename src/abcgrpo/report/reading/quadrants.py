@@ -51,7 +51,7 @@ def with_quadrants(metrics: Series) -> Series:
 def clip_shares_of(metrics: Series) -> tuple[Shares, int]:
     """Each quadrant's share of all clip events (`abcgrpo.clip_shares`), and how many steps have any.
 
-    None where a quadrant is not in the log: shares are of all four.
+    None if a quadrant is not in the log: shares are of all four.
     """
     logged = [metrics.get(f"clip_share/{quadrant}", {}) for quadrant in QUADRANTS]
     if not all(logged):  # our trainers log the shares themselves, in the steps that have an event

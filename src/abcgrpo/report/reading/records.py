@@ -31,13 +31,18 @@ from abcgrpo.run_files import (
 DEFAULT_PASS_AT_K = [2, 4, 8, 16, 32, 64]
 
 
+def arm_label(arm: str, condition: str | None) -> str:
+    """What an arm is called where runs of all conditions stand side by side."""
+    return arm if condition is None else f"{arm}, {condition}"
+
+
 @dataclass
 class Measured:
     """A finished evaluation, and where its samples are."""
 
     evaluation: Evaluation
     samples: Path | None
-    """None where only scores are known."""
+    """None if only scores are known."""
 
 
 @dataclass
@@ -49,18 +54,18 @@ class RunRecord:
     metrics: Series
     """What the trainer logged: metric → optimizer step → value."""
     manifest: dict[str, Any] | None = None
-    """The content of `run.json`; None where all there is of a run is its log."""
+    """The content of `run.json`; None if all there is of a run is its log."""
     evaluations: dict[str, dict[int, Measured]] = field(default_factory=dict)
     """Benchmark → step of the checkpoint, ascending."""
     condition: str | None = None
-    """None where its experiment has no conditions."""
+    """None if its experiment has no conditions."""
     tokens: Path | None = None
     """Responses that were recorded token by token, where there are any."""
 
     @property
     def label(self) -> str:
-        """What its arm is called where runs of all conditions stand side by side."""
-        return self.arm if self.condition is None else f"{self.arm}, {self.condition}"
+        """See `arm_label`."""
+        return arm_label(self.arm, self.condition)
 
     @property
     def steps(self) -> int:
@@ -80,18 +85,18 @@ class Records:
     title: str
     runs: list[RunRecord] = field(default_factory=list)
     base: dict[str, Measured] = field(default_factory=dict)
-    """By benchmark."""
+    """The base's evaluations by benchmark."""
     pass_at_k: list[int] = field(default_factory=lambda: list(DEFAULT_PASS_AT_K))
     missing: list[str] = field(default_factory=list)
     """What should be there and is not, or was read in part, in words."""
     planned: list[str] = field(default_factory=list)
     """The arms that experiments name, whether there are runs of them or not."""
     conditions: list[str] = field(default_factory=list)
-    """Those that experiments name, in their order."""
+    """The conditions that experiments name, in their order."""
     shares: dict[str, Callable[[Evaluation], np.ndarray]] | None = None
-    """What is measured, by name, where that is not Avg@k and Pass@k: each question's value of an evaluation."""
+    """What is measured, by name, if that is not Avg@k and Pass@k: each question's value of an evaluation."""
     level: float | None = None
-    """Of Avg@k, at which arms are compared beside equal steps; None where a rule chooses it."""
+    """The level of Avg@k at which arms are compared; None if a rule chooses it."""
     additions: list[str] = field(default_factory=list)
     """What was changed in an experiment after results existed, in sentences."""
 
@@ -118,7 +123,7 @@ class Records:
 
     @property
     def all_conditions(self) -> list[str | None]:
-        """Those that experiments name, then those of runs beside them; None alone where there are none."""
+        """Those that experiments name, then those of runs beside them; None alone if there are none."""
         return list(dict.fromkeys([*self.conditions, *(run.condition for run in self.runs)])) or [None]
 
     @property
@@ -164,7 +169,9 @@ def load(directories: Sequence[Path], logs: Sequence[tuple[str, Path]] = ()) -> 
         raise UserError(f"There is no finished run in {where}. {' '.join(records.missing)}")
     repeated = [each for each, count in Counter((run.label, run.seed) for run in records.runs).items() if count > 1]
     if repeated:
-        raise UserError(f"There are two runs of {repeated[0][0]} with seed {repeated[0][1]}: name them apart.")
+        raise UserError(
+            f"There are two runs of {repeated[0][0]} with seed {repeated[0][1]}: give them different names."
+        )
     return records
 
 

@@ -14,7 +14,7 @@ from abcgrpo.report.wording import cell, metric_title, percent
 Line = tuple[str, str, list[str]]
 """Benchmark, model, cells."""
 
-EXTRA_COLUMNS = ("Maj", "cut short", "tokens")
+EXTRA_COLUMNS = ("Maj", "truncated", "tokens")
 
 
 def write_results(results: dict[str, Any], output: Path) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def lines(results: dict[str, Any]) -> Iterator[Line]:
 
 def terminal(results: dict[str, Any]) -> Table:
     """With intervals for the first and the last metric, values between; `results.md` has them all."""
-    table = Table(title=f"% right of {results['samples']} samples to each question, with 95% intervals over questions")
+    table = Table(title=f"% right of {results['samples']} samples per question, with 95% intervals over questions")
     for title in ("", ""):
         table.add_column(title)
     for title in titles(results):

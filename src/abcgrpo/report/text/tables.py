@@ -100,7 +100,7 @@ class ConditionTable:
     title: str
     baseline: str
     rows: dict[str, list[dict[str, Any] | None]]
-    """By arm, a comparison (see `comparisons`) for each condition; None where it could not be made."""
+    """By arm, a comparison (see `comparisons`) for each condition; None if it could not be made."""
 
 
 def condition_tables(summary: dict[str, Any]) -> list[ConditionTable]:
@@ -190,7 +190,7 @@ def difference_cell(each: dict[str, Any]) -> str:
 
 
 def p_value(value: float | None) -> str:
-    """Three digits after the point; a dash where there is none."""
+    """Three digits after the point; a dash if there is none."""
     return "–" if value is None else f"{value:.3f}" if value >= 0.001 else "< 0.001"
 
 

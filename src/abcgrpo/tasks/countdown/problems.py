@@ -59,7 +59,7 @@ def generate(seed: int, split: Split) -> Iterator[tuple[Problem, str]]:
 
 
 def _draw(generator: random.Random) -> tuple[Problem | None, str]:
-    """A random chain of operations over random numbers; None where a result leaves 0 … LARGEST_RESULT."""
+    """A random chain of operations over random numbers; None if a result leaves 0 … LARGEST_RESULT."""
     numbers = [generator.randint(1, LARGEST_NUMBER) for _ in range(generator.choice(NUMBERS_PER_PROBLEM))]
     shuffled = generator.sample(numbers, len(numbers))
     result, steps = shuffled[0], []

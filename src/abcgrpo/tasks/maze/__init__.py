@@ -51,7 +51,7 @@ def generate(seed: int, split: Split) -> Iterator[tuple[Problem, str]]:
 
 
 def shortest_way(rows: tuple[str, ...], generator: random.Random) -> str | None:
-    """One of the shortest ways from start to goal, drawn by the generator; None where there is none."""
+    """One of the shortest ways from start to goal, drawn by the generator; None if there is none."""
     start, goal = _position(rows, "S"), _position(rows, "G")
     ways, waiting = {start: ""}, deque([start])
     while waiting:

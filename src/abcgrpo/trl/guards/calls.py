@@ -19,10 +19,10 @@ class Failures:
     """The rows of one process's batch whose reward failed, with the first reason of each."""
 
     most: int
-    """More than so many rows, on this process alone, stop the run."""
+    """With more failed rows than this, on this process alone, the run stops."""
     reasons: dict[int, str] = field(default_factory=dict)
     trace: str = ""
-    """Of the first reward that raised."""
+    """Traceback of the first reward that raised."""
 
     def add(self, row: int, reason: str, error: Exception | None = None) -> None:
         """Note a row that failed.
@@ -120,7 +120,7 @@ class _Attempts:
         self._calls = calls
         self.rewards: list[float | None] = []
         self.arguments: dict[str, Any] | None = next(calls)
-        """Of the call to make next; None when `rewards` are complete."""
+        """Arguments of the next call; None when `rewards` are complete."""
 
     def gave(self, values: Any) -> None:
         self._go_on(functools.partial(self._calls.send, values))
@@ -140,7 +140,7 @@ class _WrongCountError(ValueError):
 
 
 class _Hooks:
-    """What a call logs, held back until it has succeeded: half of a call would shift the columns of the others."""
+    """What a call logs, held out until it has succeeded: half of a call would shift the columns of the others."""
 
     def __init__(self) -> None:
         self.columns: dict[str, list[Any]] = {}
@@ -171,8 +171,8 @@ def _counted(values: Any, count: int, name: str) -> list[Any]:
     if not isinstance(values, list) or len(values) != count:
         what = f"returned {len(values)} rewards" if isinstance(values, list) else f"returned {type(values).__name__}"
         raise _WrongCountError(
-            f"The reward function {name!r} {what}, but {count} were expected, one per answer: which answers are "
-            f"meant cannot be known."
+            f"The reward function {name!r} {what}, but {count} were expected, one per answer, so rewards "
+            f"cannot be matched to answers."
         )
     return values
 
@@ -188,5 +188,5 @@ def _why_unusable(value: Any) -> str:
     try:
         number = float(value)
     except (TypeError, ValueError):
-        return f"gave {value!r:.100}, which is no number,"
+        return f"gave {value!r:.100}, which is not a number,"
     return "" if abs(number) <= _LARGEST else f"gave {number}"

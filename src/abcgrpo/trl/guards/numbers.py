@@ -1,4 +1,4 @@
-"""Bad numbers: an optimizer step whose loss, gradient or log-probs are not finite is left out, and said why."""
+"""Non-finite numbers: a step with a non-finite loss, gradient or log-prob is skipped, and a warning says why."""
 
 import logging
 from collections.abc import Mapping
@@ -53,7 +53,7 @@ class NumberGuards(Component):
 
     @property
     def may_be_saved(self) -> bool:
-        """Within a streak of skipped steps the last state from before it stays the one to go on from."""
+        """Within a streak of skipped steps the last state from before it stays the one to resume from."""
         return self.skipped_in_a_row == 0
 
     def state_dict(self) -> dict[str, Any]:
@@ -94,20 +94,20 @@ class NumberGuards(Component):
         elif model.was_step_applied():
             raise UserError(
                 f"Step {step} has numbers that are not finite, and DeepSpeed has taken it: "
-                f"{cause or 'on another process'}. The weights are spoilt; the last checkpoint is from before."
+                f"{cause or 'on another process'}. The weights are damaged; the last checkpoint is older."
             )
         if cause:
             logger.warning("Step %d is skipped: %s.", step, cause)
         if self.skipped_in_a_row >= self._most_in_a_row:
             raise UserError(
                 f"{self.skipped_in_a_row} steps in a row, up to step {step}, have numbers that are not finite. The "
-                f"last: {cause or 'on another process'}. The weights are those of before the first of them, and the "
-                f"last checkpoint stays. A new run from it with other settings (a lower learning rate, tighter "
-                f"boundaries) takes it as its model."
+                f"last: {cause or 'on another process'}. The weights are those from before the first of them, and "
+                f"the last checkpoint is kept. To continue, start a new run with that checkpoint as its model and "
+                f"other settings, such as a lower learning rate or tighter boundaries."
             )
 
     def _cause(self) -> str:
-        """What is wrong in this process's part of the step; empty where another process's is."""
+        """What is wrong in this process's part of the step; empty if another process's is."""
         for inputs, logprobs in self._passes:
             mask = loss_mask(inputs).bool()
             for name, values in self._suspects(inputs, logprobs).items():

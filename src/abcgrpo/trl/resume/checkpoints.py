@@ -1,6 +1,6 @@
-"""Directories of checkpoints: written whole or not at all, found again, compared with the run that would go on.
+"""Directories of checkpoints: written whole or not at all, found again, compared with the run that would resume.
 
-A checkpoint that a run can go on from holds `resume.json`, which says of which run it is, besides the host's files and
+A checkpoint that a run can resume from holds `resume.json`, which says of which run it is, besides the host's files and
 those of `abcgrpo.trl.resume`. It is written under another name and renamed when it is complete, so a directory named
 `checkpoint-<step>` is never half of one.
 """
@@ -32,7 +32,7 @@ _TORCH_CANNOT_WRITE = ("PytorchStreamWriter", "inline_container", "iostream erro
 
 
 def newest_complete(output_dir: Path) -> Path | None:
-    """The checkpoint of the highest step that a run in this directory can go on from; None without one."""
+    """The checkpoint of the highest step that a run in this directory can resume from; None without one."""
     found = [*checkpoints_in(output_dir), *checkpoints_in(output_dir / ROLLING)]
     return max(filter(is_described, found), key=step_of, default=None)
 
@@ -54,15 +54,15 @@ def read_description(checkpoint: Path) -> dict[str, Any]:
     """What `describe` wrote.
 
     Raises:
-        UserError: the directory is no checkpoint that a run can go on from.
+        UserError: the directory is no checkpoint that a run can resume from.
     """
     try:
         return json.loads((checkpoint / DESCRIPTION).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(
-            f"{checkpoint} cannot be resumed from: it has no {DESCRIPTION}, so it holds a model but not where its run "
-            f"stood (save_only_model), or it was written by another trainer. To start a new run from its weights, give "
-            f"it as the model; to go on from a checkpoint of TRL's own trainer, set resume_as_another_run."
+            f"{checkpoint} cannot be resumed from: it has no {DESCRIPTION}, so it holds a model but not the state of "
+            f"its run (save_only_model), or it was written by another trainer. To start a new run from its weights, "
+            f"give it as the model; to resume from a checkpoint of TRL's own trainer, set resume_as_another_run."
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""Of which run a checkpoint is: the settings that must be equal for it to go on from there, and those that need not."""
+"""The identity of a checkpoint's run: the settings that must be equal to resume from it, and those that need not."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ FREE = {
     "torch_empty_cache_steps", "update_entropy", "max_failed_rewards", "max_skipped_in_a_row", "warn_ratio_above",
     "warn_mismatch_above", "warn_kl_above", "resume_as_another_run", "record_tokens", "shadow_rules",
 }  # fmt: skip
-"""Arguments that change no weight, so that they may differ when a run goes on."""
+"""Arguments that change no weight, so that they may differ when a run is resumed."""
 
 LENGTH = {"max_steps", "num_train_epochs"}
 """Arguments that change no weight of the steps before either's end, where the learning rate does not depend on them."""
@@ -33,7 +33,7 @@ NEVER = {"model", "optim"}
 
 
 def configuration_of(trainer: Any) -> dict[str, Any]:
-    """Of which run a state is: arguments but for secrets, processes, model, data and rewards."""
+    """The run that a state belongs to: arguments except secrets, processes, model, data and rewards."""
     model = trainer.accelerator.unwrap_model(trainer.model)
     kind = next(kind for kind in type(model).__mro__ if not issubclass(kind, FSDPModule))  # FSDP2 makes one of its own
     count = sum(map(numel, model.parameters()))
@@ -50,7 +50,7 @@ def configuration_of(trainer: Any) -> dict[str, Any]:
 
 
 def comparable(configuration: dict[str, Any], args: Any) -> dict[str, Any]:
-    """The settings that must be equal for a run with these arguments to go on exactly."""
+    """The settings that must be equal for a run with these arguments to resume exactly."""
     constant = args.lr_scheduler_type == "constant"
     if args.lr_scheduler_type == "constant_with_warmup":
         constant = args.warmup_steps == 0 or args.warmup_steps >= 1  # below 1 it is a share of all steps
@@ -61,5 +61,5 @@ def comparable(configuration: dict[str, Any], args: Any) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Of the libraries that compute."""
+    """Versions of the libraries that compute."""
     return {"torch": torch.__version__, "transformers": transformers.__version__, "trl": trl.__version__}

@@ -1,4 +1,4 @@
-"""The component that saves a run's whole state and goes on from it."""
+"""The component that saves a run's whole state and resumes from it."""
 
 import logging
 import signal
@@ -30,9 +30,9 @@ logger = logging.getLogger(__name__)
 
 
 class Resume(Component):
-    """Checkpoints that are whole and hold all of a run's state; training that goes on from them; signals that save.
+    """Checkpoints that are whole and hold all of a run's state; training that resumes from them; signals that save.
 
-    `train(resume_from_checkpoint=True)` goes on from the newest complete state in `output_dir`, whether a checkpoint or
+    `train(resume_from_checkpoint=True)` resumes from the newest complete state in `output_dir`, whether a checkpoint or
     the rolling one; a path names one. `output_dir/resume` holds one rolling state, renewed every `resume_minutes`; the
     host's checkpoints (`save_steps`) hold it as well, unless `save_only_model` keeps them small. SIGTERM and Ctrl-C end
     training after the step, with a state to go on from; `train` then raises SystemExit or KeyboardInterrupt, as the
@@ -50,7 +50,7 @@ class Resume(Component):
         super().__init__(trainer)
         if trainer.args.enable_jit_checkpoint:
             raise ValueError(
-                "enable_jit_checkpoint saves in the middle of a step, where a GRPO run cannot go on exactly: leave it "
+                "enable_jit_checkpoint saves in the middle of a step, where a GRPO run cannot resume exactly: leave it "
                 "out. SIGTERM and Ctrl-C save at the end of the step without it."
             )
         self._minutes: float = option(trainer.args, "resume_minutes")
@@ -238,7 +238,7 @@ class Resume(Component):
     def _check(self, checkpoint: Path) -> None:
         trainer = self.trainer
         if trainer.args.ignore_data_skip:
-            raise ValueError("ignore_data_skip would begin the data anew, so the run would not go on exactly")
+            raise ValueError("ignore_data_skip would restart the data, so the run would not resume exactly")
         another = option(trainer.args, "resume_as_another_run")
         if another and not checkpoints.is_described(checkpoint):
             self._changes = ["it was written by another trainer"]
@@ -250,8 +250,7 @@ class Resume(Component):
         if different and not another:
             raise UserError(
                 f"{checkpoint} is of another run and cannot be resumed from:\n{listed}\nGive the same settings, or "
-                f"another output_dir. To go on all the same, with a run that is another one from there on, set "
-                f"resume_as_another_run."
+                f"another output_dir. To resume anyway, as a different run, set resume_as_another_run."
             )
         if any(line.split(" was ")[0] in NEVER for line in different):
             raise UserError(f"{checkpoint} cannot be loaded into another model or optimizer:\n{listed}")

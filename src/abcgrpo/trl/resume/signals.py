@@ -34,7 +34,7 @@ class StopSignals:
         self.received = number
         self._restore()
         logger.warning(
-            "%s: the run stops, and saves where it stands, at the end of this step. A second signal stops it at once.",
+            "%s: the run saves its state and stops at the end of this step. A second signal stops it at once.",
             signal.Signals(number).name,
         )
 

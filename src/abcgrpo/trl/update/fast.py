@@ -57,7 +57,7 @@ class Forward:
 
 
 class FastUpdate(Component):
-    """Leaves out rows without signal and padding, and old log-probs that are not needed.
+    """Leaves out zero-advantage rows and padding, and old log-probs that are not needed.
 
     The trainer may have any loss that takes its log-probs from `_get_per_token_logps_and_entropies` and that is, per
     row, a multiple of that row's advantages. Two hooks of the trainer are for losses that are not: `rows_with_signal`
@@ -247,7 +247,7 @@ class FastUpdate(Component):
     # -- forward passes ------------------------------------------------------------------------------------------------
 
     def score(self, forward: Forward, passed: LossPass | None) -> tuple[Tensor, Tensor | None] | None:
-        """Log-probs and, if asked for, entropies of a forward pass, both (B, T); None where TRL's own path is taken.
+        """Log-probs and, if asked for, entropies of a forward pass, both (B, T); None if TRL's own path is taken.
 
         Args:
             forward: what to run.

@@ -46,7 +46,7 @@ class ModelShape:
         backwards: float = 0.0,
         causal: bool = True,
     ) -> Tensor:
-        """Of rows of `lengths` tokens, of which `scored` are scored; float64, of the same shape.
+        """Operations for rows of `lengths` tokens, of which `scored` are scored; float64, of the same shape.
 
         Args:
             lengths: tokens of each row, padding included where it is computed.

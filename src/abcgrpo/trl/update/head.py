@@ -33,7 +33,7 @@ def why_fused(model: PreTrainedModel) -> str:
     if head.out_features > TILE_WORDS:
         return f"the vocabulary has more than {TILE_WORDS:,} words"
     if head.weight.device.type != "cpu" or not head.weight.dtype == model.dtype == torch.float32:
-        return "TRL's fused head serves on a GPU and in 16-bit numbers"
+        return "TRL's fused head is used on a GPU and in 16-bit numbers"
     if "logits_to_keep" not in signature(type(model).forward).parameters:
         return "the model cannot be asked for some of its logits"
     return ""
@@ -48,7 +48,7 @@ def score_fused(model: Any, inputs: dict[str, Any], labels: Tensor) -> tuple[Ten
         labels: like `input_ids`, IGNORED where a token is not scored.
 
     Returns:
-        The entropies are None where the head was set up without them, as a reference model's is.
+        The entropies are None if the head was set up without them, as a reference model's is.
     """
     output = model(**inputs, labels=labels, fused_lm_head=True)
     scored = labels[:, 1:] != IGNORED

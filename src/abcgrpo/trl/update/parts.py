@@ -20,9 +20,9 @@ class Parts:
     """The parts of the update, each on or off. All of them leave the gradient as it is."""
 
     skip: bool = False
-    """Rows without signal take no part in the forward and backward pass of the loss."""
+    """Zero-advantage rows take no part in the forward and backward pass of the loss."""
     defer: bool = False
-    """The pass for the old log-probs waits for the rewards. It leaves out rows without signal (with `skip`) and the
+    """The pass for the old log-probs waits for the rewards. It leaves out zero-advantage rows (with `skip`) and the
     optimizer step right after the rollout (with `whole_steps`), whose ratio is 1 by definition."""
     move: bool = False
     """Rows change micro-batches, and ranks, within an optimizer step: equal work for all, or rows of equal length."""
@@ -38,7 +38,7 @@ class Parts:
         """One line for the log."""
         first = self.defer and self.whole_steps
         states = {
-            "rows without signal skipped": self.skip,
+            "zero-advantage rows skipped": self.skip,
             "old log-probs after the rewards": self.defer,
             "no old log-probs where the ratio is 1": first,
             "rows moved within an optimizer step and between ranks": self.move,
@@ -74,10 +74,13 @@ def choose_parts(trainer: GRPOTrainer, *, depends_on_cut: bool) -> Parts:
     whole_steps, part_steps = _whole_steps(trainer)
     dropout = f"{found}, so two passes of the same weights differ" if (found := active_dropout(model)) else ""
     reasons = {
-        "skipping": _not_per_row(trainer) or ("beta ≠ 0: the KL term pulls at every row" if trainer.beta else ""),
+        "skipping": _not_per_row(trainer)
+        or ("beta ≠ 0: the KL term has a gradient at every row" if trainer.beta else ""),
         "deferring": _fixed_order(trainer),
         "first step": _fixed_order(trainer) or part_steps or dropout,
-        "moving": _not_per_row(trainer) or part_steps or ("the loss depends on the cut" if depends_on_cut else ""),
+        "moving": _not_per_row(trainer)
+        or part_steps
+        or ("the loss depends on the cut into micro-batches" if depends_on_cut else ""),
         "layout": layout_reason,
         "logits": _fused_head(trainer, layout, autocast) or why_fused(model),
     }
@@ -115,7 +118,7 @@ def _fused_head(trainer: GRPOTrainer, layout: Layout, autocast: bool) -> str:
     if layout != "packed":
         return "rows are not packed"
     if autocast:
-        return "TRL's fused head serves in 16-bit numbers"
+        return "TRL's fused head is used in 16-bit numbers"
     return "the entropy bonus needs entropies with a gradient" if trainer._entropy_bonus_enabled else ""
 
 

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-Plan = list[list[int]]
+MicroBatches = list[list[int]]
 """The rows of each micro-batch, by index."""
 
 
-def balanced(costs: Sequence[int], batches: int) -> Plan:
+def balanced(costs: Sequence[int], batches: int) -> MicroBatches:
     """Batches of equal numbers of rows and nearly equal cost, for rows that are packed without padding.
 
     The rows, longest first, are cut into blocks of one row per batch; within a block, the longest row goes to the
@@ -24,7 +24,7 @@ def balanced(costs: Sequence[int], batches: int) -> Plan:
         ValueError: a number of rows that `batches` does not divide.
     """
     _check_divides(len(costs), batches)
-    plan: Plan = [[] for _ in range(batches)]
+    plan: MicroBatches = [[] for _ in range(batches)]
     loads = [0] * batches
     order = _longest_first(costs)
     for start in range(0, len(order), batches):
@@ -35,7 +35,7 @@ def balanced(costs: Sequence[int], batches: int) -> Plan:
     return plan
 
 
-def sorted_by_length(costs: Sequence[int], batches: int) -> Plan:
+def sorted_by_length(costs: Sequence[int], batches: int) -> MicroBatches:
     """Batches of equal numbers of rows whose padded size is smallest, for rows padded to the longest of their batch.
 
     The size of a batch is its number of rows of cost > 0 times the largest cost. The rows, longest first, are cut into
@@ -50,7 +50,7 @@ def sorted_by_length(costs: Sequence[int], batches: int) -> Plan:
     order = _longest_first(costs)
     active = [row for row in order if costs[row] > 0]
     idle = iter([row for row in order if costs[row] <= 0])
-    plan: Plan = []
+    plan: MicroBatches = []
     start = 0
     for size in _cheapest_cut([costs[row] for row in active], batches, room):
         rows = active[start : start + size]
@@ -59,7 +59,7 @@ def sorted_by_length(costs: Sequence[int], batches: int) -> Plan:
     return plan
 
 
-def plan_step(costs: Sequence[int], ranks: int, batches_per_rank: int, padded: bool = False) -> list[Plan]:
+def plan_step(costs: Sequence[int], ranks: int, batches_per_rank: int, padded: bool = False) -> list[MicroBatches]:
     """The rows of one optimizer step → for each rank, its micro-batches.
 
     Micro-batches are sorted by cost before they are dealt to the ranks, so that the ranks, which wait for one another

@@ -40,7 +40,7 @@ def read_log(path: Path) -> Log:
     """The log at a path: a file that one of the modules reads, or a directory with one.
 
     A directory may also be that of a Hugging Face run: the `trainer_state.json` of its last checkpoint is read. A file
-    that was cut short is read as far as it goes, and `problems` says so.
+    that is truncated is read as far as possible, and `problems` says so.
 
     Raises:
         UserError: nothing of the kind is there, nothing in it can be read, there are two runs in it, or it is W&B's own
@@ -95,7 +95,7 @@ def _log_in(directory: Path) -> Path:
     jsonl = sorted(directory.glob("*.jsonl"))
     if len(jsonl) == 1:
         return jsonl[0]
-    several = f" Of its JSONL files name one: {', '.join(path.name for path in jsonl)}." if jsonl else ""
+    several = f" Give one of its JSONL files: {', '.join(path.name for path in jsonl)}." if jsonl else ""
     raise UserError(
         f"{directory} holds no log: no {STATE}, no {METRICS}, no TensorBoard event file and no W&B run.{several}"
     )
@@ -104,7 +104,7 @@ def _log_in(directory: Path) -> Path:
 def _wandb(file: Path) -> UserError:
     run = file.stem.removeprefix("run-")
     return UserError(
-        f"{file} is W&B's own form, which only W&B reads. Export the run's history and give that file instead: "
+        f"{file} is in W&B's own format, which only W&B reads. Export the run's history and give that file instead: "
         f"`wandb sync {file.parent}` if it was logged offline, then in Python\n"
         f'    run = wandb.Api().run("ENTITY/PROJECT/{run}")\n'
         f'    pandas.DataFrame(run.scan_history()).to_csv("{run}.csv", index=False)\n'

@@ -19,7 +19,7 @@ RUN = " - "
 def jsonl_lines(path: Path, text: str, problems: list[str]) -> Iterator[dict[str, Any]]:
     """The lines of a JSONL file up to a broken one; verl's `{"step": …, "data": {…}}` with its data spread out.
 
-    A last line that a crash cut short is left out.
+    A last line that a crash truncated is left out.
 
     Raises:
         UserError: a line without a step.
@@ -50,10 +50,10 @@ def record_lines(path: Path, text: str) -> Iterator[dict[str, Any]]:
     for number, found in enumerate(content, start=1):
         if not isinstance(found, dict):
             raise UserError(
-                f"{path} is a list whose entry {number} is no object. Of training logs in JSON are read a "
+                f"{path} is a list whose entry {number} is not an object. A training log in JSON is a "
                 f"trainer_state.json (with log_history), and a list of objects with a step, as W&B exports a history."
             )
-        # A data frame has every column in every row: null where nothing was logged in it.
+        # A data frame has every column in every row: null if nothing was logged in it.
         logged = {name: value for name, value in found.items() if value is not None}
         yield with_step(logged, f"{path}, entry {number},")
 
@@ -84,7 +84,7 @@ def csv_lines(path: Path, text: str) -> Iterator[dict[str, Any]]:
 
 
 def _number(cell: str | None) -> float | None:
-    """The number in a cell; None where there is none. Infinite ones and NaN are numbers, as in other logs."""
+    """The number in a cell; None if there is none. Infinite ones and NaN are numbers, as in other logs."""
     try:
         return float(cell) if cell else None
     except ValueError:

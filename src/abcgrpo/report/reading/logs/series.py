@@ -70,5 +70,5 @@ def with_step(line: dict[str, Any], where: str) -> dict[str, Any]:
             return {"step": int(value)} | {key: each for key, each in line.items() if key not in STEPS}
     raise UserError(
         f"{where} has no step, so it cannot be placed in training: write the optimizer step under `step` in every line "
-        f"(understood are {', '.join(STEPS)})."
+        f"(accepted: {', '.join(STEPS)})."
     )

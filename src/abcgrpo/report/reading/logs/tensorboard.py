@@ -34,8 +34,8 @@ def event_lines(path: Path, problems: list[str]) -> list[dict[str, Any]]:
         if after.times[0] < before.times[-1] or after.lines[0]["step"] <= before.lines[0]["step"]:
             raise UserError(
                 f"{path} holds event files of two runs, {before.path.relative_to(path)} and "
-                f"{after.path.relative_to(path)}: the second does not go on where the first stopped. Give each run's "
-                f"directory or file as a --log of its own."
+                f"{after.path.relative_to(path)}: the second does not continue where the first stopped. Give each "
+                f"run's directory or file as a --log of its own."
             )
     return [line for file in found for line in file.lines]
 
@@ -60,5 +60,5 @@ def _read(path: Path, problems: list[str]) -> EventFile:
                 file.times.append(event.wall_time)
                 file.lines.append({"step": event.step} | values)
     except Exception as error:  # whatever a damaged file makes the reader raise
-        problems.append(f"{path.name} is cut short or damaged: {type(error).__name__}: {error}.")
+        problems.append(f"{path.name} is truncated or damaged: {type(error).__name__}: {error}.")
     return file

@@ -1,4 +1,4 @@
-"""`trainer_state.json` of Hugging Face trainers, whole or cut short."""
+"""`trainer_state.json` of Hugging Face trainers, whole or truncated."""
 
 import json
 from pathlib import Path
@@ -10,18 +10,18 @@ STATE = "trainer_state.json"
 
 
 def state_lines(path: Path, text: str, problems: list[str]) -> list[dict[str, Any]]:
-    """`log_history`; of a file that was cut short, the entries that are whole."""
+    """`log_history`; of a truncated file, the complete entries."""
     try:
         content = json.loads(text)
     except ValueError as error:
         history = _whole_entries(text)
         if not history:
             raise UserError(f"{path} is not valid JSON ({error}), and no logged step can be read from it.") from None
-        problems.append(f"the file is cut short or damaged ({error}); {len(history)} logged entries could be read.")
+        problems.append(f"the file is truncated or damaged ({error}); {len(history)} logged entries could be read.")
     else:
         history = content.get("log_history") if isinstance(content, dict) else None
         if not isinstance(history, list):
-            raise UserError(f"{path} has no log_history: it is no {STATE} of a Hugging Face trainer.")
+            raise UserError(f"{path} has no log_history: it is not a {STATE} of a Hugging Face trainer.")
     return [entry for entry in history if isinstance(entry, dict) and "step" in entry]
 
 

@@ -1,6 +1,6 @@
 """How often the comparison of two arms is right, where the truth is known.
 
-    python benchmarks/comparison_coverage.py --simulations 4000
+    python measurements/comparison_coverage.py --simulations 4000
 
 Each simulation draws questions, trains S pairs of runs (in the model below), draws 128 answers to each question from
 every run, and compares as `abcgrpo report` does. On the logit scale, run s of an arm answers question q right with

@@ -1,7 +1,7 @@
 """How much of the gradient is noise: its variance over repeated rollouts of the same problems from one checkpoint.
 
-    python benchmarks/gradient_variance.py --model runs/credit/arms/GRPO/seed-41/training/checkpoint-960
-    python benchmarks/gradient_variance.py --rollouts 64 --estimators group prefix_tree optimal_token_baseline
+    python measurements/gradient_variance.py --model runs/credit/arms/GRPO/seed-41/training/checkpoint-960
+    python measurements/gradient_variance.py --rollouts 64 --estimators group prefix_tree optimal_token_baseline
 
 For each estimator of advantages, K rollouts of `--problems` problems × `--group` answers are drawn with the same seed,
 so that all estimators see the same answers, and the gradient of a whole rollout is taken at r = 1; the weights never
@@ -34,7 +34,7 @@ from abcgrpo.advantages import ESTIMATORS
 from abcgrpo.trl import ABCGRPOConfig, ABCGRPOTrainer
 from abcgrpo.trl.component import Component
 
-sys.path.insert(0, str(Path(__file__).parent))  # for a test, which imports this from elsewhere
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 from step import countdown_trainer
 
 

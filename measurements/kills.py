@@ -1,7 +1,7 @@
 """Kills a countdown run at random moments, lets it go on, and compares it with one that was never disturbed.
 
-    python benchmarks/kills.py --kills 20
-    python benchmarks/kills.py --kills 5 --processes 2
+    python measurements/kills.py --kills 20
+    python measurements/kills.py --kills 5 --processes 2
 
 Half of the kills (SIGKILL) come at a random time after the run has made progress, the others at a random one of its
 file operations in the run's directory, which are those of writing a checkpoint, mostly. What must be equal in the end:

@@ -1,6 +1,6 @@
 """The targets of the rule `self_tuned`, read off runs of GRPO: which share of each quadrant lies beyond 0.2.
 
-    python benchmarks/self_tuned_targets.py runs/credit-targets runs/another
+    python measurements/self_tuned_targets.py runs/credit-targets runs/another
 
 `self_tuned` moves the threshold of a quadrant until it clips the share f* of the quadrant's tokens, each optimizer step
 counting alike. Here f is the mean, over the optimizer steps in which the quadrant has tokens, of its clip events (at

@@ -1,6 +1,6 @@
 """How often the interval of Pass@k at equal Avg@k holds the truth.
 
-    python benchmarks/frontier_coverage.py --simulations 2000
+    python measurements/frontier_coverage.py --simulations 2000
 
 Each simulation draws questions, trains S pairs of runs in the model below, answers each question 64 times at eight
 checkpoints, and compares Pass@16 where both runs first reach a level of Avg@64: 30%, or the level that the report

@@ -1,14 +1,19 @@
 """What the fast update can gain elsewhere: its bound for other shares of silent groups and other lengths.
 
-    python benchmarks/expected_gain.py
+    python measurements/expected_gain.py
 
 Computed, not measured: FLOPs of stock TRL's passes over the FLOPs of the tokens of rows with signal, for Qwen3-1.7B's
 sizes at full length (`workload.bound`). A second table deals the rows to 8 ranks and says what remains of it when every
 rank waits for the slowest one at each micro-batch.
 """
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 from workload import GROUP, LONGEST, MICRO_BATCHES, PROMPTS, ROWS, STEPS, completion_lengths
 
 from abcgrpo.trl.update.flops import ModelShape

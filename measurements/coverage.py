@@ -1,6 +1,6 @@
 """How often 95% intervals hold the truth, at the sizes of real benchmarks.
 
-    python benchmarks/coverage.py --simulations 2000
+    python measurements/coverage.py --simulations 2000
 
 Each simulation draws the questions' true solve rates from a population and so many answers to each, and asks whether
 the intervals of Avg@64 and Pass@k hold the population's own value. Percentile bootstrap and Student's t stand beside
