@@ -66,15 +66,15 @@ class Kill:
     """At this one of its file operations in the run's directory."""
 
 
-def session(output: Path, processes: int, kill: Kill | None = None) -> bool:
-    """Train until the end, or until the kill. Returns whether the run was finished.
+def session(output: Path, processes: int, kill: Kill | None = None, **fields: Any) -> bool:
+    """Train until the end, or until the kill; `fields` change the recipe. Returns whether the run was finished.
 
     Raises:
         RuntimeError: it ended in another way.
     """
     port = free_port()
     before = progress(output)
-    children = [start(output, rank, processes, port, kill) for rank in range(processes)]
+    children = [start(output, rank, processes, port, kill, **fields) for rank in range(processes)]
     deadline = None
     while any(child.exitcode is None for child in children):
         if kill and kill.seconds is not None and deadline is None and progress(output) != before:
@@ -129,8 +129,10 @@ def progress(output: Path) -> int:
 def compare(output: Path, undisturbed: Path) -> list[str]:
     """What differs between two finished runs; empty if nothing does."""
     found = []
-    for checkpoint in sorted(undisturbed.glob("checkpoint-*")):
-        name = f"{checkpoint.name}/model.safetensors"
+    weights = sorted(undisturbed.glob("checkpoint-*/*.safetensors"))
+    if not weights:
+        found.append("there are no weights")
+    for name in (str(path.relative_to(undisturbed)) for path in weights):
         if (output / name).read_bytes() != (undisturbed / name).read_bytes():
             found.append(f"{name} differs")
     ours, theirs = history(output), history(undisturbed)
@@ -149,15 +151,15 @@ def history(output: Path) -> list[dict[str, Any]]:
     return [{name: value for name, value in line.items() if name not in TIMINGS} for line in lines]
 
 
-def kill_repeatedly(output: Path, kills: int, processes: int, seed: int) -> list[dict[str, Any]]:
-    """A run that is killed so often and then goes on to its end; what each kill met."""
+def kill_repeatedly(output: Path, kills: int, processes: int, seed: int, **fields: Any) -> list[dict[str, Any]]:
+    """A run that is killed so often and then goes on to its end; what each kill met. `fields` change the recipe."""
     moments = random.Random(seed)
     met: list[dict[str, Any]] = []
     while len(met) < kills:
         by_time = len(met) % 2 == 0
         kill = Kill(seconds=moments.uniform(0, 0.6)) if by_time else Kill(operation=moments.randrange(120))
         start = progress(output)
-        if session(output, processes, kill):
+        if session(output, processes, kill, **fields):
             break
         met.append(
             {
@@ -168,7 +170,7 @@ def kill_repeatedly(output: Path, kills: int, processes: int, seed: int) -> list
             }
         )
     if len(met) == kills:
-        session(output, processes)
+        session(output, processes, **fields)
     return met
 
 

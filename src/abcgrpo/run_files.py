@@ -31,6 +31,8 @@ MANIFEST = "run.json"
 """What a training run ran with, and how it ended."""
 METRICS = "metrics.jsonl"
 """What the trainer logged: one line per logging step."""
+ADAPTER_CONFIG = "adapter_config.json"
+"""In the checkpoint of an adapter, by PEFT's name: what it is, and of which base."""
 TOKENS = "tokens.jsonl"
 """Responses token by token, a few of each logged step; `abcgrpo.trl.token_record` says what a line holds."""
 

@@ -5,6 +5,7 @@ import pytest
 from abcgrpo.experiments.cost import cost, sentences
 from abcgrpo.experiments.specification import read_experiment
 from abcgrpo.training.arguments import planned_arguments
+from abcgrpo.training.batches import planned_processes
 from abcgrpo.training.recipe import read_recipe
 from abcgrpo.training.shipped import recipe_path
 from abcgrpo.trl import ABCGRPOConfig
@@ -43,14 +44,51 @@ def test_without_a_number_of_steps_it_is_not_known():
     assert cost(experiment.model_copy(update={"training": training}), questions=1) is None
 
 
-@pytest.mark.parametrize("size", ["1.7b", "4b"])
-@pytest.mark.parametrize(("arm", "recipe"), [("GRPO", "paper-grpo"), ("ABC-GRPO", "paper-abc-grpo")])
-def test_a_run_is_that_of_the_shipped_recipe(size, arm, recipe):
-    of_experiment = read_experiment(f"paper-qwen3-{size}").recipe(arm, 1, "out")
-    shipped = read_recipe(recipe_path(f"qwen3-{size}-base/{recipe}"))
-    for name in ("model_name_or_path", "task", "dataset_name", "max_prompt_tokens", "prompt_form", "num_processes"):
+def test_with_an_adapter_by_hand():
+    """Qwen3-1.7B: all linear layers of 28 layers, widths 2048 and 6144, 16 heads and 8 key-value heads of size 128."""
+    found = cost(read_experiment("paper-qwen3-1.7b-lora"), questions=100)
+    whole = cost(read_experiment("paper-qwen3-1.7b"), questions=100)
+    assert found is not None
+    assert whole is not None
+    widths = 2 * (2048 + 2048) + 2 * (2048 + 1024) + 3 * (2048 + 6144)  # q and o; k and v; gate, up and down
+    adapter = 28 * 16 * widths
+    assert found.adapters == (adapter,)
+    assert found.parameters == whole.parameters
+    assert found.tokens_per_run == whole.tokens_per_run
+    assert found.evaluation_hours == whole.evaluation_hours
+    assert found.training_hours == pytest.approx(whole.training_hours * 10 / 12)  # no gradients of frozen weights
+    assert found.storage_gib == pytest.approx(16 * 7 * 4 * adapter / 2**30)
+    assert found.state_gib == pytest.approx(16 * adapter / 2**30)
+    said = "\n".join(sentences(found))
+    assert f"adapters of A = {adapter / 1e6:.1f} · 10⁶" in said
+    assert "16 runs · 7 · 4·A bytes" in said
+
+
+RUNS = [
+    ("1.7b", "1.7b-base/paper-grpo", "GRPO"),
+    ("1.7b", "1.7b-base/paper-abc-grpo", "ABC-GRPO"),
+    ("4b", "4b-base/paper-grpo", "GRPO"),
+    ("4b", "4b-base/paper-abc-grpo", "ABC-GRPO"),
+    ("1.7b-lora", "1.7b-base/lora-abc-grpo", "ABC-GRPO"),
+]
+
+
+@pytest.mark.parametrize(("experiment", "recipe", "arm"), RUNS)
+def test_a_run_is_that_of_the_shipped_recipe(experiment, recipe, arm):
+    of_experiment = read_experiment(f"paper-qwen3-{experiment}").recipe(arm, 1, "out")
+    shipped = read_recipe(recipe_path(f"qwen3-{recipe}"))
+    assert planned_processes(of_experiment) == planned_processes(shipped)
+    for name in (
+        "adapter",
+        "model_name_or_path",
+        "task",
+        "dataset_name",
+        "max_prompt_tokens",
+        "prompt_form",
+    ):
         assert getattr(of_experiment, name) == getattr(shipped, name)
-    ours, its = planned_arguments(of_experiment, 8), planned_arguments(shipped, 8)
+    processes = planned_processes(shipped)
+    ours, its = planned_arguments(of_experiment, processes), planned_arguments(shipped, processes)
     assert isinstance(ours, ABCGRPOConfig)
     assert isinstance(its, ABCGRPOConfig)
     bounds = [getattr(each.clipping_rule, "boundaries", each.clipping_rule) for each in (ours, its)]

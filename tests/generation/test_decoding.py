@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from peft import LoraConfig, get_peft_model
 from scipy.stats import chisquare
 from transformers import (
     GenerationConfig,
@@ -230,6 +231,27 @@ def test_trainers_use_it(tmp_path, monkeypatch, how, calls):
     trainer = abc_trainer(tmp_path, max_steps=2, generation=how)
     trainer.train()
     assert len(called) == calls
+
+
+def test_with_dropout_answers_share_no_beginning(caplog):
+    """TRL samples with the dropout of training, where each answer's draw is its own."""
+    decoding._tell.cache_clear()
+    adapter = LoraConfig(r=2, lora_dropout=0.5, init_lora_weights=False, target_modules=["q_proj", "v_proj"])
+    model = get_peft_model(model_of(12), adapter).get_base_model()
+    prompts, config = [[2, 3, 4]] * 4, options(8, do_sample=False)
+    with caplog.at_level(logging.INFO, "abcgrpo"):
+        torch.manual_seed(0)
+        fast = generate(model.train(), prompts, config, True)
+    torch.manual_seed(0)
+    assert fast.equal(generate(model, prompts, config, False))
+    assert len(fast.unique(dim=0)) > 1
+    assert "dropout is on, so that answers have nothing in common" in caplog.text
+    caplog.clear()
+    decoding._tell.cache_clear()
+    with caplog.at_level(logging.INFO, "abcgrpo"):
+        greedy = generate(model.eval(), prompts, config, True)
+    assert len(greedy.unique(dim=0)) == 1
+    assert not caplog.text
 
 
 _DECODE = decoding.decode

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from datasets import Dataset
+from peft import LoraConfig
 from transformers.trainer_utils import IntervalStrategy
 from trl import GRPOConfig, GRPOTrainer
 
@@ -49,6 +50,11 @@ CASES = {
         "sync_ref_model": True,
         "ref_model_sync_steps": 3,
         "ref_model_mixup_alpha": 0.5,
+    },
+    "an adapter with dropout": {"peft_config": LoraConfig(r=2, lora_dropout=0.1, target_modules=["q_proj", "v_proj"])},
+    "an adapter, a trained head, the base as reference": {
+        "peft_config": LoraConfig(r=2, use_dora=True, target_modules=["up_proj"], modules_to_save=["lm_head"]),
+        "beta": 0.1,
     },
 }
 
@@ -178,6 +184,18 @@ def test_another_configuration_is_refused_with_the_differences(tmp_path):
         trainer_in(tmp_path / "run", tmp_path / "base", max_steps=2, problems=16).train(resume_from_checkpoint=True)
     elsewhere = trainer_in(tmp_path / "moved", tmp_path / "base", max_steps=2, save_steps=2, run_name="again")
     elsewhere.train(resume_from_checkpoint=str(tmp_path / "run" / "checkpoint-1"))  # these may differ
+
+
+def test_another_adapter_is_refused_with_the_differences(tmp_path):
+    def trainer(**changes):
+        adapter = LoraConfig(**{"r": 2, "lora_alpha": 4, "target_modules": ["q_proj"]} | changes)
+        return trainer_in(tmp_path / "run", tmp_path / "base", max_steps=2, peft_config=adapter)
+
+    trainer().train()
+    for changes in ({"lora_alpha": 5}, {"use_rslora": True}, {"lora_dropout": 0.1}, {"target_modules": ["v_proj"]}):
+        with pytest.raises(UserError, match=rf"\n  adapters was .*{next(iter(changes))}"):
+            trainer(**changes).train(resume_from_checkpoint=True)
+    trainer().train(resume_from_checkpoint=str(tmp_path / "run" / "checkpoint-1"))
 
 
 def test_what_changes_no_weight_may_differ(tmp_path):

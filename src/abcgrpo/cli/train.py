@@ -39,10 +39,10 @@ def train(
 ) -> None:
     """Train one model from a recipe.
 
-    The keys are those of TRL's GRPOConfig (so TRL's documentation applies), the clipping rule, and model_name_or_path,
-    task, num_problems and reward_funcs. An option given here replaces the recipe's:
-    [bold]abcgrpo train recipe.yaml --learning_rate 1e-5 --rule '{name: clip_higher, high: 0.28}'[/bold]. The thresholds
-    eps_pos_high, eps_pos_low, eps_neg_high and eps_neg_low are short for the rule abc_grpo with these.
+    The keys are those of TRL's GRPOConfig and of its LoRA, use_peft and lora_… (so TRL's documentation applies), the
+    clipping rule, and model_name_or_path, task, num_problems and reward_funcs. An option given here replaces the
+    recipe's: [bold]abcgrpo train recipe.yaml --learning_rate 1e-5 --rule '{name: clip_higher, high: 0.28}'[/bold]. The
+    thresholds eps_pos_high, eps_pos_low, eps_neg_high and eps_neg_low are short for the rule abc_grpo with these.
 
     An interrupted run resumes exactly when the same command is given again. SIGTERM and Ctrl-C save a checkpoint first.
     """

@@ -5,6 +5,7 @@
 | `options`   | the options of an evaluation, which the command line and experiments share     |
 | `sampling`  | how answers are drawn; the plan of batches and seeds                           |
 | `samplers`  | who draws them: transformers, vLLM, a server                                  |
+| `adapters`  | checkpoints of adapters and their bases                                       |
 | `store`     | the lines that are kept                                                       |
 | `grades`    | what a line says of an answer; grading kept answers again                      |
 | `evaluate`  | a model, a benchmark, a directory of graded samples                           |

@@ -1,11 +1,13 @@
 """A model, a benchmark, a directory of graded samples."""
 
 import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from abcgrpo.evaluation.adapters import base_of, is_adapter, resolve_measured, settings_of
 from abcgrpo.evaluation.grades import grade_again, graded, notes_of, prompt_hash
 from abcgrpo.evaluation.growth import blocks, grow
 from abcgrpo.evaluation.options import EvaluationOptions
@@ -14,7 +16,8 @@ from abcgrpo.evaluation.sampling import Request, Sample, Sampling, request_batch
 from abcgrpo.evaluation.store import Evaluation, SampleStore, read_evaluation
 from abcgrpo.files import locked
 from abcgrpo.progress import Progress, quiet_libraries
-from abcgrpo.tasks import Row, Task, resolve_model, with_prompts
+from abcgrpo.run_files import ADAPTER_CONFIG
+from abcgrpo.tasks import Row, Task, with_prompts
 from abcgrpo.tasks.benchmarks import Benchmark
 from abcgrpo.tasks.prompts import PromptTemplate, problem_text
 from abcgrpo.tasks.sources import CLUSTER
@@ -49,7 +52,7 @@ def evaluate(
     """
     template = template or benchmark.task.template
     sampling = sampling_of(benchmark.task, options)
-    path = model if options.sampler == "server" else resolve_model(model)
+    path = model if options.sampler == "server" else resolve_measured(model)
     batch_size = options.batch_size or BATCH_SIZES[options.sampler]
     settings = {
         "model": model,
@@ -138,12 +141,19 @@ def sampling_of(task: Task, options: EvaluationOptions) -> Sampling:
 
 
 def fingerprint(model: str) -> str:
-    """A hash of a model directory: names and sizes of its files, and the ends of each. A hub id is itself."""
+    """A hash of a model directory: names and sizes of its files, and the ends of each. A hub id is itself.
+
+    That of an adapter has its base's in it, wherever the base is.
+    """
     directory = Path(model)
     if not directory.is_dir():
         return model
     digest = hashlib.sha256()
-    for path in sorted(path for pattern in ("*.json", "*.jinja", "*.safetensors") for path in directory.glob(pattern)):
+    names = sorted(path for pattern in ("*.json", "*.jinja", "*.safetensors") for path in directory.glob(pattern))
+    if is_adapter(directory):
+        digest.update(json.dumps([settings_of(directory), fingerprint(base_of(directory))], sort_keys=True).encode())
+        names.remove(directory / ADAPTER_CONFIG)
+    for path in names:
         with path.open("rb") as file:
             head = file.read(1 << 20)
             size = file.seek(0, 2)

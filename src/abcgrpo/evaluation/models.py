@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from abcgrpo.errors import UserError, unknown_name
+from abcgrpo.evaluation.adapters import is_adapter
 from abcgrpo.run_files import checkpoints_in
 
 CHECKPOINTS = ("all", "last")
@@ -41,7 +42,7 @@ def named_models(models: list[str], checkpoints: str | None = None) -> list[Name
                 )
             chosen = found if checkpoints == "all" else found[-1:]
             named += [Named(f"{label}/{path.name}", str(path)) for path in chosen]
-        elif found and not (Path(model) / "config.json").exists():
+        elif found and not (is_adapter(model) or (Path(model) / "config.json").exists()):
             raise UserError(f"{model} is a training run with {len(found)} checkpoints: add --checkpoints all, or last.")
         else:
             named.append(Named(label, model))

@@ -11,9 +11,11 @@ from abcgrpo.progress import quiet_libraries
 from abcgrpo.tasks import get_task, resolve_model
 from abcgrpo.tasks.benchmarks import KNOWN, Benchmark, file_grader, load_benchmark
 from abcgrpo.tasks.sources import HubError, model_not_loaded
+from abcgrpo.training.adapter import adapter_of, check_adapter, missing_for_adapter, with_adapter
 from abcgrpo.training.arguments import check_arguments, missing_here, planned_arguments
 from abcgrpo.training.batches import plan_batches, planned_processes
 from abcgrpo.training.data import examined, task_of
+from abcgrpo.training.recipe import Recipe
 
 
 def check_experiment(experiment: Experiment) -> list[str]:
@@ -24,17 +26,14 @@ def check_experiment(experiment: Experiment) -> list[str]:
     """
     quiet_libraries()
     planned = {}
-    for run in experiment.runs():
-        if run.seed != experiment.seeds[0]:
-            continue
-        recipe = experiment.recipe(run.arm, run.seed, ".", run.condition)
-        place = ", ".join(filter(None, [f"arm {run.arm}", run.condition and f"condition {run.condition}"]))
+    for place, recipe in _recipes(experiment).items():
         with _of(place):
             arguments = planned_arguments(recipe, planned_processes(recipe))
             check_arguments(arguments)
+            check_adapter(recipe, arguments)
             task_of(recipe)
         planned[place] = recipe, arguments
-    obstacles = [each for _, arguments in planned.values() for each in missing_here(arguments)]
+    obstacles = [each for recipe, arguments in planned.values() for each in missing_here(recipe, arguments)]
     if experiment.evaluation.sampler == "vllm" and find_spec("vllm") is None:
         obstacles.append("evaluation: sampler: vllm: vLLM is not installed here. See the extra `vllm`.")
     recipe, arguments = next(iter(planned.values()))
@@ -52,14 +51,29 @@ def check_experiment(experiment: Experiment) -> list[str]:
     return list(dict.fromkeys(obstacles))
 
 
+def _recipes(experiment: Experiment) -> dict[str, Recipe]:
+    """What each arm is trained with under each condition, by where it is written."""
+    return {
+        ", ".join(filter(None, [f"arm {run.arm}", run.condition and f"condition {run.condition}"])): experiment.recipe(
+            run.arm, run.seed, ".", run.condition
+        )
+        for run in experiment.runs()
+        if run.seed == experiment.seeds[0]
+    }
+
+
 def _check_model(experiment: Experiment) -> None:
     from transformers import AutoConfig
 
     name = experiment.model_name_or_path
     try:
-        AutoConfig.from_pretrained(resolve_model(name))
+        config = AutoConfig.from_pretrained(resolve_model(name))
     except (OSError, ValueError) as error:
         raise model_not_loaded(name, error) from error
+    for place, recipe in _recipes(experiment).items():
+        if recipe.adapter and not missing_for_adapter(recipe):
+            with _of(place):
+                with_adapter(config, adapter_of(recipe))
 
 
 def _check_benchmark(experiment: Experiment) -> None:

@@ -24,6 +24,7 @@ from transformers.generation import logits_process as processors
 from transformers.generation.stopping_criteria import EosTokenCriteria, MaxLengthCriteria
 from transformers.integrations.fsdp import is_fsdp_managed_module
 
+from abcgrpo.dropout import active_dropout
 from abcgrpo.generation.cache import RoomyLayer
 
 logger = logging.getLogger(__name__)
@@ -206,6 +207,8 @@ def _why_not(
         return "the cache is not new"
     if past.offloading:
         return "the cache is kept elsewhere"
+    if model.training and (dropout := active_dropout(model)):
+        return f"{dropout}, so that answers have nothing in common"
     if config.num_beams != 1 or config.return_dict_in_generate or config.prefill_chunk_size is not None:
         return "beams, scores or a prompt in pieces are asked for"
     if stopping_criteria.max_length is None or stopping_criteria.max_length <= input_ids.size(1):

@@ -10,6 +10,7 @@ from transformers.integrations.integration_utils import (
 )
 
 from abcgrpo.errors import UserError
+from abcgrpo.training.adapter import missing_for_adapter
 from abcgrpo.training.recipe import Recipe, configuration_class
 from abcgrpo.trl import FastGRPOConfig
 
@@ -99,9 +100,9 @@ def check_arguments(arguments: FastGRPOConfig) -> None:
         raise UserError(f"report_to names an unknown tracker: {error}") from error
 
 
-def missing_here(arguments: FastGRPOConfig) -> list[str]:
-    """What arguments ask for that this machine's environment lacks, a sentence each with what to do."""
-    lacking = []
+def missing_here(recipe: Recipe, arguments: FastGRPOConfig) -> list[str]:
+    """What a recipe and its arguments ask for and this environment lacks, a sentence each with what to do."""
+    lacking = missing_for_adapter(recipe)
     if arguments.use_vllm and find_spec("vllm") is None:
         lacking.append("use_vllm: vLLM is not installed here. Install it with `pip install 'abcgrpo[vllm]'`.")
     available = get_available_reporting_integrations()

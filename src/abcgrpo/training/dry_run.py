@@ -5,6 +5,7 @@ from typing import Any
 
 from abcgrpo.progress import quiet_libraries
 from abcgrpo.tasks.sources import HubError
+from abcgrpo.training.adapter import adapter_of, check_adapter, missing_for_adapter
 from abcgrpo.training.arguments import check_arguments, planned_arguments
 from abcgrpo.training.batches import plan_batches, planned_processes
 from abcgrpo.training.data import examined, task_of
@@ -26,6 +27,7 @@ def dry_run(recipe: Recipe) -> dict[str, Any]:
     processes = planned_processes(recipe)
     arguments = planned_arguments(recipe, processes)
     check_arguments(arguments)
+    check_adapter(recipe, arguments)
     task = task_of(recipe)
     rewards = [reward.__name__ for reward in task.rewards]
     template = task.template.changed(recipe.prompt_template, recipe.prompt_form)
@@ -70,17 +72,21 @@ def terminal(found: dict[str, Any]) -> str:
 
 
 def _memory(recipe: Recipe, arguments: FastGRPOConfig, processes: int) -> dict[str, Any]:
+    if obstacles := missing_for_adapter(recipe):
+        return {"estimated": False, "reason": obstacles[0]}
     try:
         config = model_config(recipe.model_name_or_path)
     except HubError as error:
         return {"estimated": False, "reason": str(error)}
-    return {"estimated": True} | estimate_memory(config, arguments, recipe.max_prompt_tokens, processes)
+    found = estimate_memory(config, arguments, recipe.max_prompt_tokens, processes, adapter_of(recipe))
+    return {"estimated": True} | found
 
 
 def _memory_lines(memory: dict[str, Any]) -> list[str]:
     if not memory["estimated"]:
         return [f"memory      not estimated. {memory['reason']}"]
-    lines = [f"memory of one GPU, estimated in GiB for P = {memory['parameters'] / 1e9:.2f} · 10⁹ parameters"]
+    adapter = f", A = {memory['adapter_parameters'] / 1e6:.1f} · 10⁶ trained" if memory["adapter_parameters"] else ""
+    lines = [f"memory of one GPU, estimated in GiB for P = {memory['parameters'] / 1e9:.2f} · 10⁹ parameters{adapter}"]
     for name in ("activations", "head"):
         lines.append(f"  {name:<12}{memory[name]['gib']:>8.1f}   {memory[name]['formula']}")
     for name, total in memory["per_gpu"].items():

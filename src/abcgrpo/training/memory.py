@@ -1,15 +1,18 @@
 """How much memory of a GPU a recipe takes: an estimate from the model's shape, with its formulas. Nothing is loaded.
 
-P parameters, L layers, width h, H query and K key-value heads of size d, feed-forward width I, vocabulary V; n
-processes; m micro-batch tokens = per_device_train_batch_size × (longest prompt + max_completion_length); b bytes per
-activation. What the estimate leaves out: buffers of the communication library, fragmentation, and, under ZeRO-3 and
-FSDP2, the one layer that is gathered at a time.
+P parameters, and A of an adapter, with which those of the base are frozen; L layers, width h, H query and K key-value
+heads of size d, feed-forward width I, vocabulary V; n processes; m micro-batch tokens = per_device_train_batch_size ×
+(longest prompt + max_completion_length); b bytes per activation. What the estimate leaves out: buffers of the
+communication library, fragmentation, the activations inside an adapter, and, under ZeRO-3 and FSDP2, the one layer that
+is gathered at a time.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 from abcgrpo.tasks import resolve_model
 from abcgrpo.tasks.sources import from_hub
+from abcgrpo.training.adapter import with_adapter
 
 GIB = 2**30
 
@@ -45,6 +48,14 @@ STATE = {
 }
 """Weights, gradients and Adam's two moments, in bytes. Mixed precision keeps 16 bytes of a parameter whether the
 weights are float32 under autocast (4 + 4 + 8) or bfloat16 with a float32 copy (2 + 2 + 4 + 8)."""
+ADAPTER_STATE = {
+    "DDP": ("{w}·P + 16·A", lambda p, a, w, n: w * p + 16 * a),
+    "ZeRO-2": ("2·P + 2·A + 14·A/n", lambda p, a, w, n: 2 * p + 2 * a + 14 * a / n),
+    "ZeRO-3": ("(2·P + 16·A)/n", lambda p, a, w, n: (2 * p + 16 * a) / n),
+    "FSDP2": ("({w}·P + 16·A)/n", lambda p, a, w, n: (w * p + 16 * a) / n),
+}
+"""The same with an adapter: a frozen parameter has neither gradient nor moments. It takes w bytes, those in which the
+base is loaded (4, unless `model_init_kwargs` name another `dtype`); with DeepSpeed 2."""
 
 HEAD_TILE = 4096 * 32768
 """Logits that TRL's fused head holds at once (tokens × words)."""
@@ -69,18 +80,44 @@ def model_config(name: str) -> Any:
         raise from_hub(error, f"The configuration of the model {name!r} cannot be loaded: {reason}") from error
 
 
-def count_parameters(config: Any) -> int:
-    """Parameters of the model that a configuration describes, shared ones once; none of them is allocated."""
-    import torch
-    from transformers import AutoModelForCausalLM
+@dataclass(frozen=True)
+class Size:
+    """Parameters of a model, shared ones once."""
 
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)
-    model.tie_weights()
-    return sum(parameter.numel() for parameter in model.parameters())
+    base: int
+    """P, without an adapter's."""
+    adapter: int = 0
+    """A, which alone are trained where there are any, modules that are trained beside LoRA's matrices included."""
+    head_is_trained: bool = True
+
+    @property
+    def trained(self) -> int:
+        """How many of them have gradients and optimizer state, and are in a checkpoint."""
+        return self.adapter or self.base
 
 
-def estimate_memory(config: Any, arguments: Any, prompt_tokens: int | None, num_processes: int) -> dict[str, Any]:
+def model_size(config: Any, adapter: Any = None) -> Size:
+    """The size of the model that a configuration describes; none of it is allocated.
+
+    Args:
+        config: the model's.
+        adapter: PEFT's configuration of one on it; None where the whole model is trained.
+
+    Raises:
+        UserError: an adapter that does not fit the model.
+    """
+    model = with_adapter(config, adapter)
+    trained = sum(each.numel() for each in model.parameters() if each.requires_grad)
+    if adapter is None:
+        return Size(trained)
+    head: Any = model.get_output_embeddings()
+    head_is_trained = any(each.requires_grad for each in head.parameters())
+    return Size(sum(each.numel() for each in model.parameters()) - trained, trained, head_is_trained)
+
+
+def estimate_memory(
+    config: Any, arguments: Any, prompt_tokens: int | None, num_processes: int, adapter: Any = None
+) -> dict[str, Any]:
     """GiB of one GPU: each part with its formula, and the sum for each way to share the training state.
 
     Args:
@@ -88,27 +125,47 @@ def estimate_memory(config: Any, arguments: Any, prompt_tokens: int | None, num_
         arguments: an `ABCGRPOConfig`.
         prompt_tokens: the longest prompt; None if the recipe does not bound it.
         num_processes: how many share the training state.
+        adapter: PEFT's configuration of what is trained; None where the whole model is.
+
+    Raises:
+        UserError: an adapter that does not fit the model.
     """
-    parameters = count_parameters(config)
-    parts = {"activations": _activations(config, arguments, prompt_tokens), "head": _head(config, arguments)}
+    size = model_size(config, adapter)
+    parts = {
+        "activations": _activations(config, arguments, prompt_tokens),
+        "head": _head(config, arguments, size.head_is_trained),
+    }
     besides = sum(part["bytes"] for part in parts.values())
-    vllm = _vllm(config, arguments, prompt_tokens, parameters)
+    vllm = _vllm(config, arguments, prompt_tokens, size.base)
     share = vllm["share_of_gpu"] if vllm else 0.0
     for_sampling = (vllm["weights_gib"] + vllm["cache_gib_per_longest_response"]) / share if vllm else 0.0
     training = {}
-    for name, (formula, state) in STATE.items():
-        total = state(parameters, num_processes) + besides
+    for name, (formula, state) in _states(size, arguments, num_processes).items():
+        total = state + besides
         training[name] = {
-            "state_gib": _gib(state(parameters, num_processes)),
+            "state_gib": _gib(state),
             "state_formula": formula,
             "training_gib": _gib(total),
             "smallest_gpu_gib": max(_gib(total / (1 - share)), round(for_sampling, 2)),
         }
     return {
-        "parameters": parameters,
+        "parameters": size.base,
+        "adapter_parameters": size.adapter,
         **{name: {"gib": _gib(part["bytes"]), "formula": part["formula"]} for name, part in parts.items()},
         "vllm": vllm,
         "per_gpu": training,
+    }
+
+
+def _states(size: Size, arguments: Any, num_processes: int) -> dict[str, tuple[str, float]]:
+    """For each way to share the training state its formula and its bytes."""
+    if not size.adapter:
+        return {name: (formula, state(size.base, num_processes)) for name, (formula, state) in STATE.items()}
+    dtype = str((arguments.model_init_kwargs or {}).get("dtype", "float32")).removeprefix("torch.")
+    weight = 2 if dtype in ("bfloat16", "float16") else 4
+    return {
+        name: (formula.format(w=weight), state(size.base, size.adapter, weight, num_processes))
+        for name, (formula, state) in ADAPTER_STATE.items()
     }
 
 
@@ -126,10 +183,12 @@ def _activations(config: Any, arguments: Any, prompt_tokens: int | None) -> dict
     return {"bytes": tokens * size * layers * inside, "formula": f"m·b·L·{layer}"}
 
 
-def _head(config: Any, arguments: Any) -> dict[str, Any]:
+def _head(config: Any, arguments: Any, is_trained: bool) -> dict[str, Any]:
     """A tile of logits, the gathered head, and its float32 gradient: all logits together are never held."""
     size = _bytes(arguments)
     weight = config.vocab_size * config.hidden_size
+    if not is_trained:
+        return {"bytes": HEAD_TILE * size + weight * size, "formula": "4096·32768·b + V·h·b"}
     return {"bytes": HEAD_TILE * size + weight * (size + 4), "formula": "4096·32768·b + V·h·(b + 4)"}
 
 

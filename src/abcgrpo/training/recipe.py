@@ -1,7 +1,7 @@
 """A recipe: everything that one training run depends on, in one flat file.
 
-Its keys are the fields of the trainer's configuration, which are TRL's, and those of `Recipe`. Unknown keys and values
-of the wrong type are errors; nothing is ignored.
+Its keys are the fields of the trainer's configuration and of LoRA, which are TRL's, and those of `Recipe`. Unknown keys
+and values of the wrong type are errors; nothing is ignored.
 """
 
 from dataclasses import dataclass, field, fields, replace
@@ -14,6 +14,7 @@ from abcgrpo.errors import UserError, unknown_name
 from abcgrpo.files import read_yaml
 from abcgrpo.rules.abc_grpo import Boundaries
 from abcgrpo.tasks import BASES, DEFAULT, Spec
+from abcgrpo.training.adapter import SWITCH, check_fields, field_types, refuse_quantization
 from abcgrpo.training.shipped import run_name
 
 if TYPE_CHECKING:
@@ -53,13 +54,16 @@ class Recipe:
     reward_funcs: list[str] | None = None
     """Rewards instead of the task's, by import path, in TRL's signature; the working directory is importable.
     Evaluation grades by the first of them: right is a reward of 1 or more."""
+    adapter: dict[str, Any] = field(default_factory=dict)
+    """The LoRA fields that are set, by TRL's names; empty where the whole model is trained."""
     training: dict[str, Any] = field(default_factory=dict)
     """The fields that are set, by name: of `ABCGRPOConfig`, or with `objective: trl` of `FastGRPOConfig`."""
 
     def to_flat(self) -> dict[str, Any]:
         """The recipe as its file has it."""
-        own = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "training"}
-        return {name: value for name, value in own.items() if value is not None and value is not False} | self.training
+        own = {name: getattr(self, name) for name in own_types()}
+        set_here = {name: value for name, value in own.items() if value is not None and value is not False}
+        return set_here | self.adapter | self.training
 
     def with_fields(self, changes: dict[str, Any], where: str) -> "Recipe":
         """This recipe with some fields changed; see `recipe_from_flat` for what it raises."""
@@ -86,8 +90,8 @@ def recipe_from_flat(flat: dict[str, Any], where: str) -> Recipe:
     Raises:
         UserError: an unknown key (with the nearest known one), a value of the wrong type, a model that is not named.
     """
-    own_types = {name: kind for name, kind in get_type_hints(Recipe).items() if name != "training"}
-    own = {name: typed(value, own_types[name], name, where) for name, value in flat.items() if name in own_types}
+    types = own_types()
+    own = {name: typed(value, types[name], name, where) for name, value in flat.items() if name in types}
     if "model_name_or_path" not in own:
         raise UserError(
             f"{where}: model_name_or_path is missing: a directory, a hub id, or one of {', '.join(sorted(BASES))}."
@@ -95,9 +99,28 @@ def recipe_from_flat(flat: dict[str, Any], where: str) -> Recipe:
     for name in ("num_problems", "max_prompt_tokens", "num_processes"):
         if own.get(name) is not None and own[name] < 1:
             raise UserError(f"{where}: {name}={own[name]} should be at least 1.")
-    rest = {name: value for name, value in flat.items() if name not in own_types}
+    rest = {name: value for name, value in flat.items() if name not in types}
+    adapter = adapter_fields(rest, where)
+    rest = {name: value for name, value in rest.items() if name not in field_types()}
     training = training_fields(rest, where, own.get("objective", "abc-grpo"))
-    return Recipe(**own, training=training)
+    return Recipe(**own, adapter=adapter, training=training)
+
+
+def own_types() -> dict[str, Any]:
+    """Name → type of the keys that are the recipe's own."""
+    return {name: kind for name, kind in get_type_hints(Recipe).items() if name not in ("adapter", "training")}
+
+
+def adapter_fields(values: dict[str, Any], where: str) -> dict[str, Any]:
+    """The LoRA fields among the values, each of its field's type; empty without `use_peft`.
+
+    Raises:
+        UserError: a value of the wrong type, or see `check_fields`.
+    """
+    types = field_types()
+    given = {name: typed(value, types[name], name, where) for name, value in values.items() if name in types}
+    check_fields(given, where)
+    return given if given.get(SWITCH) else {}
 
 
 def training_fields(values: dict[str, Any], where: str, objective: Objective) -> dict[str, Any]:
@@ -115,8 +138,9 @@ def training_fields(values: dict[str, Any], where: str, objective: Objective) ->
                 f"{where}: {name} is a threshold of ABC-GRPO. With objective: trl the loss is TRL's, whose bounds are "
                 f"epsilon and epsilon_high."
             )
+        refuse_quantization(name, where)
         if name not in types:
-            raise unknown_name("key", name, [*types, *get_type_hints(Recipe)], where)
+            raise unknown_name("key", name, [*types, *own_types(), *field_types()], where)
     if values.get("hub_token"):
         raise UserError(
             f"{where}: hub_token is a secret, and what a recipe says is written into run.json: leave it out, and log "

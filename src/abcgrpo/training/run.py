@@ -26,12 +26,15 @@ from abcgrpo.run_files import MANIFEST, METRICS, ZERO_VARIANCE, differences, ste
 from abcgrpo.tasks import resolve_model, spec_text
 from abcgrpo.tasks.prompts import prompt_tokens
 from abcgrpo.tasks.sources import model_not_loaded
+from abcgrpo.training.adapter import adapter_of, check_adapter, with_adapter
 from abcgrpo.training.arguments import check_arguments, make_arguments, missing_here
 from abcgrpo.training.batches import plan_batches, require_processes
 from abcgrpo.training.data import task_of, training_examples, training_set
 from abcgrpo.training.manifest import environment, settings
+from abcgrpo.training.memory import model_config
 from abcgrpo.training.recipe import Recipe, configuration_class
 from abcgrpo.trl import ABCGRPOConfig, ABCGRPOTrainer, FastGRPOConfig, FastGRPOTrainer
+from abcgrpo.trl.adapters import adapter_settings, adapters_of, count_trained
 from abcgrpo.trl.processes import leave_process_group
 from abcgrpo.trl.resume.checkpoints import ROLLING, newest_complete
 from abcgrpo.trl.resume.configuration import FREE
@@ -66,11 +69,14 @@ def _train(recipe: Recipe) -> Path:
     quiet_libraries()
     arguments = make_arguments(recipe, configuration_class(recipe.objective))
     check_arguments(arguments)
+    check_adapter(recipe, arguments)
     output = Path(str(arguments.output_dir))
     main = arguments.process_index == 0
     require_processes(recipe, arguments.world_size)
-    if obstacles := missing_here(arguments):
+    if obstacles := missing_here(recipe, arguments):
         raise UserError("\n".join(obstacles))
+    if adapter := adapter_of(recipe):
+        with_adapter(model_config(recipe.model_name_or_path), adapter)  # refuses one that does not fit
     dataset = training_set(training_examples(recipe, arguments.seed))
     plan_batches(arguments, arguments.world_size, len(dataset))  # refuses a set that does not fill one rollout
     rewards = task_of(recipe).rewards
@@ -155,6 +161,7 @@ def _manifest(recipe: Recipe, trainer: FastGRPOTrainer, output: Path, state: Pat
         **_rule_recorded(arguments),
         "seeds": {"seed": arguments.seed, "data_seed": arguments.data_seed},
         "processes": trainer.accelerator.num_processes,
+        **_adapters_recorded(trainer),
         **({"sampler_dtype": trainer.sampler_dtype} if trainer.sampler_dtype else {}),
         "environment": environment(),
     }
@@ -195,6 +202,15 @@ def _rule_recorded(arguments: GRPOConfig) -> dict[str, Any]:
     return {"rule": rule.to_dict(), "rule_curve": rule_curve(rule)}
 
 
+def _adapters_recorded(trainer: FastGRPOTrainer) -> dict[str, Any]:
+    """The settings of the adapter as PEFT resolved them, and how many parameters are trained; nothing without one."""
+    adapters = adapters_of(trainer.accelerator, trainer.model)
+    if not adapters:
+        return {}
+    resolved = {name: adapter_settings(each) for name, each in adapters.items()}
+    return {"adapters": resolved, "trained_parameters": count_trained(trainer.model)}
+
+
 def _recorded(recipe: Recipe) -> dict[str, Any]:
     """The recipe as `run.json` has it."""
     return plain(without_secrets(recipe.to_flat()))
@@ -202,15 +218,16 @@ def _recorded(recipe: Recipe) -> dict[str, Any]:
 
 def _trainer(recipe: Recipe, arguments: FastGRPOConfig, dataset: Dataset, rewards: list[Callable]) -> FastGRPOTrainer:
     trainer_class: Any = ABCGRPOTrainer if recipe.objective == "abc-grpo" else FastGRPOTrainer
+    model = resolve_model(recipe.model_name_or_path)
     try:
         trainer = trainer_class(
-            model=resolve_model(recipe.model_name_or_path),
-            reward_funcs=rewards,
-            args=arguments,
-            train_dataset=dataset,
+            model=model, reward_funcs=rewards, args=arguments, train_dataset=dataset, peft_config=adapter_of(recipe)
         )
     except OSError as error:
         raise model_not_loaded(recipe.model_name_or_path, error) from error
+    for adapter in adapters_of(trainer.accelerator, trainer.model).values():
+        if Path(model).is_dir():  # a checkpoint may be loaded from another working directory
+            adapter.base_model_name_or_path = str(Path(model).absolute())
     prompt_tokens(trainer.processing_class, dataset[0]["prompt"], recipe.model_name_or_path)  # its chat template
     if isinstance(trainer, ABCGRPOTrainer):  # TRL's own losses have TRL's own card
         trainer.card_base = recipe.model_name_or_path

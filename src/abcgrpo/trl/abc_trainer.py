@@ -11,6 +11,7 @@ from trl.trainer.grpo_config import GRPOConfig
 from abcgrpo.objective import aggregate, token_loss
 from abcgrpo.rules import AdaptiveRule, Rule
 from abcgrpo.tokens import RatioLevel, importance_ratio
+from abcgrpo.trl.adapters import adapter_settings, adapters_of
 from abcgrpo.trl.batch import MULTIMODAL, Batch, loss_mask
 from abcgrpo.trl.component import Component
 from abcgrpo.trl.config import ABCGRPOConfig, model_name
@@ -95,7 +96,10 @@ class ABCGRPOTrainer(FastGRPOTrainer):
         given = [tags] if isinstance(tags, str) else tags or []
         output = Path(str(self.args.output_dir))
         on_hub = [name for name in (base, data) if name.count("/") == 1 and " " not in name and not Path(name).exists()]
-        card = model_card(model_name or output.name, base, data, self.args, [*self._tag_names, *given], on_hub)
+        adapters = adapters_of(self.accelerator, self.model)
+        settings = {name: value for each in adapters.values() for name, value in adapter_settings(each).items()}
+        tags = [*self._tag_names, *given]
+        card = model_card(model_name or output.name, base, data, self.args, tags, on_hub, settings)
         card.save(output / "README.md")
 
     # -- the loss: each step is one method, and a subclass may replace it ----------------------------------------------

@@ -10,6 +10,7 @@ from abcgrpo.generation import fast_generation
 from abcgrpo.rules import Rule
 from abcgrpo.shadow import ShadowRules
 from abcgrpo.tokens import RatioLevel
+from abcgrpo.trl.adapters import adapters_of
 from abcgrpo.trl.advantages import Advantages
 from abcgrpo.trl.batch import Batch
 from abcgrpo.trl.component import Component, LossPass, Metrics
@@ -170,7 +171,7 @@ class FastGRPOTrainer(ResumableGRPOTrainer):
     # -- the rollout ---------------------------------------------------------------------------------------------------
 
     def _generate_single_turn(self, *args: Any, **kwargs: Any):
-        adapters = getattr(self.accelerator.unwrap_model(self.model), "peft_config", {})
+        adapters = adapters_of(self.accelerator, self.model)
         if getattr(self.args, "generation", "fast") == "stock" or beyond_weights(adapters):
             return super()._generate_single_turn(*args, **kwargs)
         with fast_generation(base_model(self.accelerator, self.model)):

@@ -49,7 +49,13 @@ SETTINGS = (
 
 
 def model_card(
-    name: str, base: str, data: str, args: ABCGRPOConfig, tags: Sequence[str], on_hub: Sequence[str] = ()
+    name: str,
+    base: str,
+    data: str,
+    args: ABCGRPOConfig,
+    tags: Sequence[str],
+    on_hub: Sequence[str] = (),
+    adapter: Mapping[str, Any] | None = None,
 ) -> ModelCard:
     """The card of a model.
 
@@ -60,20 +66,22 @@ def model_card(
         args: what it was trained with.
         tags: the trainer's.
         on_hub: which of `base` and `data` are ids of the hub, which its metadata may link to.
+        adapter: settings of the adapter that was trained in the model's place, by PEFT's names.
     """
     front = ModelCardData(
-        library_name="transformers",
+        library_name="peft" if adapter else "transformers",
         model_name=name,
         tags=["generated_from_trainer", *tags],
         base_model=base if base in on_hub else None,
         datasets=[data] if data in on_hub else None,
     )
-    return ModelCard(f"---\n{front.to_yaml()}\n---\n\n{_text(name, base, data, args)}")
+    return ModelCard(f"---\n{front.to_yaml()}\n---\n\n{_text(name, base, data, args, adapter)}")
 
 
-def _text(name: str, base: str, data: str, args: ABCGRPOConfig) -> str:
+def _text(name: str, base: str, data: str, args: ABCGRPOConfig, adapter: Mapping[str, Any] | None) -> str:
     settings = "\n".join(f"| `{field}` | {getattr(args, field)} |" for field in SETTINGS)
-    versions = ", ".join(f"{package} {version(package)}" for package in ("abcgrpo", "trl", "transformers", "torch"))
+    packages = ("abcgrpo", "trl", "transformers", *(["peft"] if adapter else []), "torch")
+    versions = ", ".join(f"{package} {version(package)}" for package in packages)
     return f"""# {name}
 
 Trained from {base} on {data} by reinforcement learning with groups of answers, as implemented by abcgrpo. The
@@ -88,7 +96,7 @@ clipping rule below says how much each token's gradient weighs.
 | setting of TRL | value |
 |---|---|
 {settings}
-
+{_adapter(adapter, base) if adapter else ""}
 Versions: {versions}.
 
 ## Citation
@@ -109,6 +117,17 @@ Training ran on TRL:
     year   = {{2020}},
 }}
 ```
+"""
+
+
+def _adapter(settings: Mapping[str, Any], base: str) -> str:
+    return f"""
+## Adapter
+
+The weights of {base} were frozen. What was trained, and what the checkpoints hold, is an adapter on it; PEFT's
+`AutoPeftModelForCausalLM` loads both.
+
+{_table("setting of PEFT", settings)}
 """
 
 

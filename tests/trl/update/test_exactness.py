@@ -172,18 +172,60 @@ def test_which_runs_keep_logits(compare, config, why):
     assert why in parts.reasons.get("logits", "")
 
 
-def with_lora(host: type) -> type:
+def with_lora(host: type, **settings) -> type:
     class WithLora(host):
         def __init__(self, *args, **kwargs):
-            super().__init__(*args, peft_config=LoraConfig(r=4, target_modules=["q_proj", "v_proj"]), **kwargs)
+            adapter = LoraConfig(**{"r": 4, "target_modules": ["q_proj", "v_proj"]} | settings)
+            super().__init__(*args, peft_config=adapter, **kwargs)
 
     return WithLora
 
 
-@pytest.mark.parametrize("beta", [0.0, 0.04])
+LORA = {
+    "LoRA": {},
+    "all linear layers": {"target_modules": "all-linear", "lora_alpha": 16},
+    "scaled by the root of the rank": {"use_rslora": True},
+    "DoRA": {"use_dora": True},
+    "a trained head": {"modules_to_save": ["lm_head"]},
+}
+
+
+@pytest.mark.parametrize("kind", ["LoRA", *slow(*sorted(LORA.keys() - {"LoRA"}))])
+@pytest.mark.parametrize("beta", [0.0, pytest.param(0.04, marks=pytest.mark.slow)])
+def test_adapters(compare, kind, beta):
+    stock, fast = compare(stock=with_lora(GRPOTrainer, **LORA[kind]), fast=with_lora(Fast, **LORA[kind]), beta=beta)
+    assert_same(stock, fast)
+    assert all("lora_" in name or "modules_to_save" in name for name in fast.gradients[0])
+    assert fast.trainer.update_parts.layout == "packed"
+    assert beta or (fast.trainer.update_parts.skip and fast.positions["grad"] < 0.6 * stock.positions["grad"])
+
+
 @pytest.mark.slow
-def test_adapters(compare, beta):
-    assert_same(*compare(stock=with_lora(GRPOTrainer), fast=with_lora(Fast), beta=beta))
+def test_with_dropout_the_first_steps_ratio_is_that_of_two_passes(compare, monkeypatch):
+    """As in TRL, where old log-probs of the same weights come of another draw. The weights stay as they are."""
+    noisy = {"lora_dropout": 0.3, "init_lora_weights": False}
+    still = {"learning_rate": 0.0, "max_steps": 16, "epsilon": 0.02, "zero": 0.0}
+
+    def clipped(run: Trained) -> tuple[float, float]:
+        """Mean share of clipped tokens in the first steps of rollouts, and in all others."""
+        shares = [entry["clip_ratio/region_mean"] for entry in run.logs]
+        first = shares[::4]
+        return sum(first) / 4, (sum(shares) - sum(first)) / 12
+
+    canned = rollouts(4, 8, zero=still.pop("zero"), seed=3)
+    stock, fast = compare(canned, stock=with_lora(GRPOTrainer, **noisy), fast=with_lora(Fast, **noisy), **still)
+    assert "dropout is on" in fast.trainer.update_parts.reasons["first step"]
+    assert min(clipped(stock)) > 0.2
+    assert clipped(fast) == pytest.approx(clipped(stock), rel=0.2)  # of as many draws
+    monkeypatch.setattr("abcgrpo.trl.update.parts.active_dropout", lambda _: "")
+    elided = compare(canned, fast=with_lora(Fast, **noisy), **still)[1]
+    assert clipped(elided)[0] == 0.0
+
+
+def test_without_dropout_nothing_is_lost(compare):
+    parts = compare(max_steps=1, fast=with_lora(Fast, lora_dropout=0.0))[1].trainer.update_parts
+    assert parts.whole_steps
+    assert not parts.reasons
 
 
 PROMPT_LEARNING = {

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
+from abcgrpo.evaluation.adapters import is_adapter, load_with_adapter, tokenizer_place
 from abcgrpo.evaluation.sampling import Sample, Sampling
 from abcgrpo.generation import fast_generation
 from abcgrpo.tasks.prompts import Prompt, prompt_tokens
@@ -16,14 +17,15 @@ class TransformersSampler:
     """Draws a batch at once, so the first seed of a batch is the batch's."""
 
     def __init__(self, model: str, sampling: Sampling) -> None:
-        """Load a model from a directory or the hub.
+        """Load a model from a directory, an adapter's too, or the hub.
 
         Raises:
             UserError: it cannot be loaded.
         """
+        adapted, place = load_with_adapter(model) if is_adapter(model) else None, tokenizer_place(model)
         try:
-            self.tokenizer = AutoTokenizer.from_pretrained(model, padding_side="left")
-            network = AutoModelForCausalLM.from_pretrained(model)
+            self.tokenizer = AutoTokenizer.from_pretrained(place, padding_side="left")
+            network = adapted or AutoModelForCausalLM.from_pretrained(model)
         except (OSError, ValueError) as error:
             raise model_not_loaded(model, error) from error
         self.name = model

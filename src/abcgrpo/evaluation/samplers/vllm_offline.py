@@ -7,6 +7,7 @@ from typing import Any
 from transformers import AutoConfig
 
 from abcgrpo.errors import UserError
+from abcgrpo.evaluation.adapters import whole_model
 from abcgrpo.evaluation.sampling import Sample, Sampling
 from abcgrpo.tasks.prompts import Prompt, prompt_tokens
 from abcgrpo.tasks.sources import model_not_loaded
@@ -20,7 +21,7 @@ class VLLMSampler:
     """
 
     def __init__(self, model: str, sampling: Sampling) -> None:
-        """Load a model from a directory or the hub.
+        """Load a model from a directory or the hub; an adapter is merged into its base first.
 
         Raises:
             UserError: vLLM is not installed, or the model cannot be loaded.
@@ -34,14 +35,15 @@ class VLLMSampler:
             ) from error
         self.name = model
         self.sampling = sampling
-        try:
-            dtype = AutoConfig.from_pretrained(model).dtype
-        except (OSError, ValueError) as error:
-            raise model_not_loaded(model, error) from error
-        self.dtype = str(dtype or "auto").removeprefix("torch.")
-        """Dtype of the weights: the checkpoint's, or `auto` (vLLM's choice) if it names none."""
-        self._engine = self._vllm.LLM(model=model, dtype=self.dtype, seed=sampling.seed)
-        self._tokenizer = self._engine.get_tokenizer()
+        with whole_model(model) as whole:
+            try:
+                dtype = AutoConfig.from_pretrained(whole).dtype
+            except (OSError, ValueError) as error:
+                raise model_not_loaded(model, error) from error
+            self.dtype = str(dtype or "auto").removeprefix("torch.")
+            """Dtype of the weights: the checkpoint's, or `auto` (vLLM's choice) if it names none."""
+            self._engine = self._vllm.LLM(model=whole, dtype=self.dtype, seed=sampling.seed)
+            self._tokenizer = self._engine.get_tokenizer()
 
     def sample(
         self, prompts: Sequence[Prompt], seeds: Sequence[int], drawn: dict[int, Sample] | None = None

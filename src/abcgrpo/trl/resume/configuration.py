@@ -9,6 +9,7 @@ from datasets import Dataset
 from torch.distributed.fsdp import FSDPModule
 
 from abcgrpo.files import without_secrets
+from abcgrpo.trl.adapters import adapter_settings, adapters_of, numel
 
 FREE = {
     "output_dir", "run_name", "project", "report_to", "disable_tqdm", "log_level", "log_level_replica",
@@ -35,12 +36,14 @@ def configuration_of(trainer: Any) -> dict[str, Any]:
     """The run that a state belongs to: arguments except secrets, processes, model, data and rewards."""
     model = trainer.accelerator.unwrap_model(trainer.model)
     kind = next(kind for kind in type(model).__mro__ if not issubclass(kind, FSDPModule))  # FSDP2 makes one of its own
-    count = sum(getattr(parameter, "ds_numel", parameter.numel()) for parameter in model.parameters())  # ZeRO-3: 0 here
+    count = sum(map(numel, model.parameters()))
+    adapters = adapters_of(trainer.accelerator, trainer.model)
     data = trainer.train_dataset
     return {
         **without_secrets(trainer.args.to_dict()),
         "processes": trainer.accelerator.num_processes,
         "model": f"{kind.__name__} with {count} parameters",
+        **({"adapters": {name: adapter_settings(each) for name, each in adapters.items()}} if adapters else {}),
         "training set": f"{len(data)} rows, {data._fingerprint}" if isinstance(data, Dataset) else "a stream",
         "rewards": list(trainer.reward_func_names),
     }

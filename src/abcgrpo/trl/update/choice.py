@@ -5,7 +5,6 @@ field names. So the configuration says which layouts are worth a try, and the fi
 copy of the model (`replica`) gives the logits that it gives for every row alone, without padding.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from abcgrpo.dropout import attention_dropout
 from abcgrpo.trl.update.attention import IMPLEMENTATION, packed_mask, use_varlen_attention, varlen_attn
 from abcgrpo.trl.update.head import IGNORED
 from abcgrpo.trl.update.layout import Layout, lay_out
@@ -36,8 +36,6 @@ LENGTHS = (3 * SMALL_WINDOW, 5 * SMALL_WINDOW, 2 * SMALL_WINDOW + 1)
 
 TOLERANCE = 1e-4
 """Largest difference of two logits ÷ largest logit. Rounding is about 1e-6; a window too many is about 1."""
-
-_ATTENTION_DROPOUT = re.compile(r"att.*(drop|pdrop)")
 
 
 def choose_layout(model: PreTrainedModel, autocast: bool, adapters: Mapping[str, Any]) -> tuple[Layout, str]:
@@ -91,7 +89,7 @@ def _promised(model: PreTrainedModel, autocast: bool, adapters: Mapping[str, Any
         return flushed, "layers have configurations of their own"
     if windows := sorted(name for name, value in fields.items() if WINDOW.search(name) and _is_number(value)):
         return flushed, f"attention may be restricted to a window ({', '.join(windows)})"
-    if any(value for name, value in fields.items() if _ATTENTION_DROPOUT.search(name) and _is_number(value)):
+    if attention_dropout(config):
         return flushed, "the model has attention dropout"
     implementation = model.config._attn_implementation or ""
     if "flash" in implementation:

@@ -8,6 +8,8 @@ from accelerate import Accelerator
 from datasets import IterableDataset
 from trl.trainer.grpo_trainer import GRPOTrainer
 
+from abcgrpo.dropout import active_dropout
+from abcgrpo.trl.adapters import adapters_of
 from abcgrpo.trl.update.choice import choose_layout
 from abcgrpo.trl.update.head import why_fused
 from abcgrpo.trl.update.layout import Layout
@@ -28,7 +30,7 @@ class Parts:
     keep_logits: bool = False
     """Log-probs come from the logits of the scored tokens where TRL's fused head would save nothing; see `head`."""
     whole_steps: bool = False
-    """A rollout is cut into whole optimizer steps."""
+    """A rollout is cut into whole optimizer steps, and in the first of them the ratio is 1."""
     reasons: Mapping[str, str] = field(default_factory=dict)
     """Why a part is off, or why the layout is not the best one."""
 
@@ -65,16 +67,17 @@ def choose_parts(trainer: GRPOTrainer, *, depends_on_cut: bool) -> Parts:
     if parallelism is not None and parallelism.non_data_parallel_size > 1:
         return Parts(reasons={"any": "ranks share rows (tensor, context or sequence parallelism)"})
     model, autocast = base_model(trainer.accelerator, trainer.model), trainer.args.bf16 or trainer.args.fp16
-    adapters = getattr(trainer.accelerator.unwrap_model(trainer.model), "peft_config", {})
+    adapters = adapters_of(trainer.accelerator, trainer.model)
     layout, layout_reason = choose_layout(model, autocast, adapters)
     if layout == "packed" and trainer.use_transformers_continuous_batching:
         layout, layout_reason = "flushed", "transformers' continuous batching needs an attention of its own"
     whole_steps, part_steps = _whole_steps(trainer)
+    dropout = f"{found}, so two passes of the same weights differ" if (found := active_dropout(model)) else ""
     reasons = {
         "skipping": _not_per_row(trainer)
         or ("beta ≠ 0: the KL term has a gradient at every row" if trainer.beta else ""),
         "deferring": _fixed_order(trainer),
-        "first step": _fixed_order(trainer) or part_steps,
+        "first step": _fixed_order(trainer) or part_steps or dropout,
         "moving": _not_per_row(trainer)
         or part_steps
         or ("the loss depends on the cut into micro-batches" if depends_on_cut else ""),
@@ -87,7 +90,7 @@ def choose_parts(trainer: GRPOTrainer, *, depends_on_cut: bool) -> Parts:
         move=not reasons["moving"],
         layout=layout,
         keep_logits=not reasons["logits"],
-        whole_steps=whole_steps,
+        whole_steps=whole_steps and not dropout,
         reasons={part: why for part, why in reasons.items() if why},
     )
 
