@@ -293,7 +293,7 @@ def test_rules_that_an_engine_cannot_follow_are_refused():
         read_rule({"rule": Moving()}, "Engine")
     with pytest.raises(ValueError, match="looks at all tokens of a batch"):
         read_rule({"rule": Wide()}, "Engine")
-    with pytest.raises(ValueError, match="takes one ratio per response"):
+    with pytest.raises(ValueError, match="uses one ratio per response"):
         read_rule({"rule": Whole()}, "Engine", responses_share_rows=True)
     assert read_rule({"rule": Whole()}, "Engine").level == "sequence"
 

@@ -74,7 +74,6 @@ def test_a_machine_is_lost_and_nothing_is_other_than_on_one(tmp_path, cluster, m
             time.sleep(0.1)
         cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
         lost.append(sorted(path.parts[-4] for path in output.glob("arms/*/seed-0/evaluated.json")))
-        cluster.add_node(num_cpus=1)
 
     killer = threading.Thread(target=lose_a_machine, daemon=True)
     killer.start()
