@@ -55,7 +55,7 @@ test-vllm: $(VLLM_READY)  ## Train and evaluate with vLLM on a CPU, in an enviro
 	$(VLLM_VENV)/bin/python -m pytest tests/vllm
 
 gpu: $(READY)  ## Measure what one GPU of 80 GB can say in half an hour, without a network: runs/gpu/figures.json
-	$(BIN)/python benchmarks/gpu.py --output runs/gpu
+	$(BIN)/python timings/gpu.py --output runs/gpu
 
 verl-end-to-end: $(VERL_READY)  ## Train countdown with verl's whole trainer on a CPU, kill it, resume it; tens of minutes
 	$(VERL_VENV)/bin/python -m tests.verl.end_to_end --output runs/verl-end-to-end

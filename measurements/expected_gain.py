@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "timings"))
 from workload import GROUP, LONGEST, MICRO_BATCHES, PROMPTS, ROWS, STEPS, completion_lengths
 
 from abcgrpo.trl.update.flops import ModelShape

@@ -34,7 +34,7 @@ from abcgrpo.advantages import ESTIMATORS
 from abcgrpo.trl import ABCGRPOConfig, ABCGRPOTrainer
 from abcgrpo.trl.component import Component
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "timings"))
 from step import countdown_trainer
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "gpu.py"
+BENCHMARK = Path(__file__).parents[1] / "timings" / "gpu.py"
 PARTS = ["model", "step", "profile"]
 
 

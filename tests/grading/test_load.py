@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "grading_under_load.py"
+BENCHMARK = Path(__file__).parents[2] / "timings" / "grading_under_load.py"
 
 
 @pytest.mark.slow

@@ -1,6 +1,6 @@
 """The update phase with shadow rules beside the same without them: what does measuring other rules cost?
 
-    python benchmarks/shadow_rules.py --scale 16 --repeat 5
+    python timings/shadow_rules.py --scale 16 --repeat 5
 
 Two trainers with ABC-GRPO's rule train on the same rollouts in turns, step by step (`update_phase.py`); one measures
 the default shadow rules, the other none. Printed is the CPU time of the first ÷ that of the second, − 1.

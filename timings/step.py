@@ -1,6 +1,6 @@
 """Whole training steps of countdown, stock TRL beside this trainer, and where their time goes.
 
-    python benchmarks/step.py --json step.json
+    python timings/step.py --json step.json
 
 The shape of `countdown-study`: 64 problems × 8 answers per rollout, cut into 4 optimizer steps. Stock is
 `trl.GRPOTrainer` with GRPO's loss; ours is `ABCGRPOTrainer` with GRPO's bounds and the fast update. They take turns

@@ -1,6 +1,6 @@
 """Where the time of an update goes: operators of one optimizer step after the other, by self CPU (or GPU) time.
 
-python benchmarks/profile_update.py --arm fast --scale 16
+python timings/profile_update.py --arm fast --scale 16
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Sampling on a CPU: `transformers`' own loop and ours, in turns, on the same prompts.
 
-    python benchmarks/generation.py --repeat 5 --json generation.json
+    python timings/generation.py --repeat 5 --json generation.json
 
 - "rollout": that of `countdown-study`, 64 countdown problems × 8 answers of at most 48 tokens, by the base that travels
   with the package.

@@ -1,7 +1,7 @@
 """This project's worker pool beside pebble and loky, on hostile answers among ordinary ones.
 
     pip install pebble loky
-    python benchmarks/grading_pools.py [--json FILE]
+    python timings/grading_pools.py [--json FILE]
 
 All three get the same comparisons (those that the exact stage leaves open) and two workers; pebble and loky have no
 limit on CPU time, and get the same number of seconds of wall clock. All replace the worker that ran past its limit.

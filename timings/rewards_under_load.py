@@ -1,6 +1,6 @@
 """2,000 gradings in a training loop, every tenth of a hostile answer: how long steps take, and whether verdicts hold.
 
-    python benchmarks/rewards_under_load.py [--steps 20]
+    python timings/rewards_under_load.py [--steps 20]
 
 countdown-base is trained with the reward of task mathematics. What the model writes is replaced before grading by
 answers whose verdicts are known (ordinary ones) or that hang, exhaust or break graders (`tests/grading/hostile.py`, 20

@@ -1,6 +1,6 @@
 """Whole runs of countdown, training and evaluation, as they were and as they are: CPU seconds, in turns.
 
-    python benchmarks/runs.py --repeat 2 --json runs.json
+    python timings/runs.py --repeat 2 --json runs.json
 
 - "trl": TRL's own loss, update and rollout, `transformers`' loop in evaluation, each command in a process that loads
   everything anew. Only with `--trl`.

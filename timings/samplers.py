@@ -1,13 +1,13 @@
 """Tokens per second of the samplers on this machine, in turns, on the same countdown problems.
 
-    python benchmarks/samplers.py --model BASE --repeat 3 --json samplers.json
+    python timings/samplers.py --model BASE --repeat 3 --json samplers.json
 
 Every problem of the test set gets one answer at temperature 1; answers end by themselves and are short. vLLM runs on
 NVIDIA GPUs, and on CPUs in the environment of `make test-vllm`, whose model is the shipped base with heads that vLLM
 has kernels for:
 
     make .venv-vllm/.ready
-    .venv-vllm/bin/python benchmarks/samplers.py --padded-base runs/padded --repeat 3
+    .venv-vllm/bin/python timings/samplers.py --padded-base runs/padded --repeat 3
 """
 
 import argparse

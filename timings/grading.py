@@ -1,6 +1,6 @@
 """Grades per second of ordinary answers, hard limits on, beside math-verify called directly in this process.
 
-    python benchmarks/grading.py [--json FILE] [--answers N] [--rounds N]
+    python timings/grading.py [--json FILE] [--answers N] [--rounds N]
 
 Both sides grade the same responses, in turns, within one run. Two sets: "competition", mostly numbers as the golds of
 AIME and AMC are; "algebra", where every answer needs computer algebra. Every response is different within a set and

@@ -1,6 +1,6 @@
 """The update phase: stock TRL beside this trainer, on identical rollouts of the published shape.
 
-    python benchmarks/update_phase.py --scale 16 --json update_phase.json
+    python timings/update_phase.py --scale 16 --json update_phase.json
 
 Stock is `trl.GRPOTrainer` with GRPO's loss; ours is `ABCGRPOTrainer` with GRPO's bounds, which is the same loss. Both
 train on the same two rollouts (8 optimizer steps, the last of them logged, so that the cost of measuring entropy over

@@ -1,6 +1,6 @@
 """The update phase under each clipping rule, beside the same with ABC-GRPO's: what does a rule cost?
 
-    python benchmarks/rules.py --repeat 2
+    python timings/rules.py --repeat 2
 
 The two trainers train on the same rollouts in turns, step by step (`update_phase.py`). Printed for every rule is the
 CPU time of `abc_grpo` ÷ that of the rule: 1 is no difference, below 1 the rule costs more.

@@ -1,7 +1,7 @@
 """What advantage estimators cost: their share of a countdown step, and their time per token.
 
-    python benchmarks/advantages.py
-    python benchmarks/advantages.py --json advantages.json
+    python timings/advantages.py
+    python timings/advantages.py --json advantages.json
 
 First, for each estimator, training steps of countdown in the shape of `countdown-study` (64 problems × 8 answers per
 rollout, cut into 4 optimizer steps): CPU seconds of the estimator (with what every run measures of prefixes), of the

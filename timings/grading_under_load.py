@@ -1,6 +1,6 @@
 """The verdicts of ordinary answers with and without a load of spinning processes: they must be the same.
 
-    python benchmarks/grading_under_load.py [--answers 2000] [--load 8]
+    python timings/grading_under_load.py [--answers 2000] [--load 8]
 
 Half of the answers are numbers, half need algebra. The pool is started anew for each of the two passes, so that its
 start is under load as well. Exit code 1 if a verdict changes, is wrong, or has met a limit.
@@ -17,7 +17,7 @@ from pathlib import Path
 from abcgrpo.grading import Verdict, WorkerPool, grade_batch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from benchmarks.grading import Pairs, algebra, competition, response
+from timings.grading import Pairs, algebra, competition, response
 
 
 def answers(count: int) -> Pairs:

@@ -1,6 +1,6 @@
 """What is worth measuring in the first half hour on one GPU of 80 GB, without a network.
 
-    python benchmarks/gpu.py --output runs/gpu        # or: make gpu
+    python timings/gpu.py --output runs/gpu        # or: make gpu
 
 Each part is a process of its own with a time limit, and is kept when it ends: a run that is stopped goes on with the
 parts that are missing. OUTPUT/figures.json holds the figures, the device, the versions, the day and the commands.
